@@ -1,0 +1,17 @@
+//! What the XDP program and the daemon share: the shapes of the maps, the hash that places a
+//! connection, the list of verdicts. Everything that crosses the kernel border is defined here,
+//! once, as plain bytes without padding.
+#![no_std]
+
+pub mod connection;
+pub mod hash;
+pub mod meta;
+pub mod next_hop;
+pub mod service;
+pub mod verdict;
+
+pub use verdict::{Action, Verdict};
+
+/// Number of the maps' shapes together. Raise it with every change to a type of this crate that
+/// lies in a map: the daemon refuses to adopt pinned maps of another number.
+pub const ABI_VERSION: u32 = 1;

@@ -1,0 +1,51 @@
+//! Where a rewritten frame goes: the Ethernet header that it gets and the interface.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// VLAN tag value that stands for "no tag".
+pub const NO_VLAN: u16 = 0;
+
+/// An Ethernet next hop. All of it fits three words that are written one by one: a packet that
+/// comes between two writes meets the old or the new value of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NextHop {
+    /// MAC address of the neighbour.
+    pub destination: [u8; 6],
+    /// VLAN id to put on the frame, host byte order; [`NO_VLAN`]: untagged.
+    pub vlan: u16,
+    /// MAC address of our interface.
+    pub source: [u8; 6],
+    /// Always 0.
+    pub reserved: u16,
+    /// Interface to send from; 0: not resolved.
+    pub interface: u32,
+    /// [`HOP_EMPTY`], [`HOP_CLAIMED`], [`HOP_VALID`] or [`HOP_STALE`].
+    pub state: u32,
+}
+
+/// Nothing is here.
+pub const HOP_EMPTY: u32 = 0;
+/// A program is filling it in.
+pub const HOP_CLAIMED: u32 = 1;
+/// May be used.
+pub const HOP_VALID: u32 = 2;
+/// Routes or neighbours have changed since it was learnt: resolve again.
+pub const HOP_STALE: u32 = 3;
+
+/// Places for next hops to clients. A connection keeps the index in 16 bits; 0 is never used.
+pub const CLIENT_HOPS: u32 = 16_384;
+
+/// How many places a next hop may take; past them, replies look up the route for every packet.
+pub const CLIENT_HOP_PROBES: u32 = 8;
+
+impl NextHop {
+    /// True if frames can be sent there.
+    #[inline(always)]
+    pub const fn usable(&self) -> bool {
+        self.interface != 0 && self.state == HOP_VALID
+    }
+}
+
+const _: () = assert!(size_of::<NextHop>() == 24);

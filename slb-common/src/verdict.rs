@@ -1,0 +1,135 @@
+//! How a packet's story ends. One list: the number is the index of the counter, the label is the
+//! metric's and the command line's, the comment is the manual.
+
+/// What the kernel does with a packet, told apart from why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Untouched to the network stack.
+    Pass,
+    /// Rewritten and sent.
+    Forward,
+    /// Thrown away.
+    Drop,
+}
+
+macro_rules! verdicts {
+    ($($(#[doc = $doc:literal])+ $name:ident = $label:literal, $action:ident;)+) => {
+        /// Why a packet was passed, forwarded or dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Verdict {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Verdict {
+            /// Every verdict, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+            /// How many there are: the length of the counters' map.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The counter's index.
+            pub const fn index(self) -> u32 {
+                self as u32
+            }
+
+            /// The verdict with this number.
+            pub const fn from_index(index: u32) -> Option<Self> {
+                if (index as usize) < Self::COUNT { Some(Self::ALL[index as usize]) } else { None }
+            }
+
+            /// Metric label and name on the command line.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label),+ }
+            }
+
+            /// What becomes of the packet.
+            pub const fn action(self) -> Action {
+                match self { $(Self::$name => Action::$action),+ }
+            }
+
+            /// The manual: what it means and what to do about it.
+            pub const fn manual(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+)),+ }
+            }
+        }
+    };
+}
+
+verdicts! {
+    /// Neither IPv4 nor IPv6 (ARP, LLDP...): the network stack's.
+    PassNotIp = "not_ip", Pass;
+    /// Neither to a VIP nor from a backend: other traffic of this host.
+    PassNotOurs = "not_ours", Pass;
+    /// To a VIP, on a protocol and port without a listener.
+    PassNoListener = "no_listener", Pass;
+    /// To a VIP or from a backend, neither TCP nor UDP (ICMP...): the network stack answers.
+    PassOtherProtocol = "other_protocol", Pass;
+    /// From a backend's address, but of no balanced connection (health checks, its own traffic).
+    PassNoConnection = "backend_no_connection", Pass;
+    /// Too short to hold the headers that would tell whose it is.
+    PassShort = "short_frame", Pass;
+
+    /// Rewritten and sent out of the interface it came by.
+    Transmitted = "transmitted", Forward;
+    /// Rewritten and sent out of another interface.
+    Redirected = "redirected", Forward;
+
+    /// A header is cut off by the end of the frame.
+    DropTruncated = "truncated", Drop;
+    /// A length field contradicts the frame or another header.
+    DropBadLength = "bad_length", Drop;
+    /// The IPv4 header's checksum is wrong: damaged on the way or badly made.
+    DropBadChecksum = "bad_ip_checksum", Drop;
+    /// TCP flags that no connection sends (SYN+FIN, none at all...): a scan.
+    DropBadFlags = "bad_tcp_flags", Drop;
+    /// The source is no address that a host may send from (loopback, multicast, a VIP, zero).
+    DropMartian = "martian_source", Drop;
+    /// A fragment: the ports that would find its connection are not in it.
+    DropFragment = "fragment", Drop;
+    /// More IPv6 extension headers than are looked through, or one that is unknown.
+    DropExtension = "ipv6_extension", Drop;
+    /// TTL or hop limit ran out here.
+    DropTtl = "ttl_exceeded", Drop;
+    /// The listener is stopped.
+    DropStopped = "listener_stopped", Drop;
+    /// A TCP segment of no connection that is not a SYN.
+    DropNoConnection = "no_connection", Drop;
+    /// No backend is usable: all unhealthy, drained or of the other family.
+    DropNoBackend = "no_backend", Drop;
+    /// The backend is the client itself: nat cannot answer it.
+    DropHairpin = "hairpin", Drop;
+    /// This client reaches the same backend by another VIP from the same port: replies would mix.
+    DropTupleInUse = "backend_tuple_in_use", Drop;
+    /// The connection table has no place left: raise `max_connections`.
+    DropTableFull = "table_full", Drop;
+    /// One client endpoint holds all the places it may have in the table.
+    DropClientFull = "client_endpoint_full", Drop;
+    /// Other processors kept changing the same bucket of the table; the sender's retry gets in.
+    DropContended = "contended", Drop;
+    /// The backend's or client's next hop is not known (no neighbour, no route).
+    DropNoNextHop = "no_next_hop", Drop;
+    /// The frame could not be given other VLAN tags (no headroom).
+    DropNoHeadroom = "no_headroom", Drop;
+    /// A map that must be there is not: report it as a bug.
+    DropInternal = "internal", Drop;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_the_order_of_the_list() {
+        for (number, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(verdict.index() as usize, number);
+            assert_eq!(Verdict::from_index(number as u32), Some(*verdict));
+        }
+    }
+
+    #[test]
+    fn labels_are_unique() {
+        for (number, verdict) in Verdict::ALL.iter().enumerate() {
+            assert!(Verdict::ALL[..number].iter().all(|other| other.label() != verdict.label()));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Finding the connection of a packet: one bucket in nearly all cases, no lock, nothing written.
+
+use slb_common::connection::{
+    BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Control, Seen, WAYS, endpoint_extra, offset,
+};
+
+use super::table::{Guard, Key, Line, Side, Store};
+
+/// A connection as it was at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<const W: usize> {
+    /// Its place.
+    pub line: Line<W>,
+    /// Its control word then.
+    pub control: Control,
+    /// Last sight and backend slot.
+    pub seen: Seen,
+    /// VIP endpoint; extra: service.
+    pub vip: [u64; W],
+    /// Backend endpoint; extra: next hop to the client.
+    pub backend: [u64; W],
+}
+
+impl<const W: usize> Entry<W> {
+    /// Service id.
+    #[inline(always)]
+    pub const fn service(&self) -> u16 {
+        endpoint_extra(&self.vip)
+    }
+
+    /// Index of the next hop to the client; 0: none was kept.
+    #[inline(always)]
+    pub const fn client_hop(&self) -> u16 {
+        endpoint_extra(&self.backend)
+    }
+
+    /// Copies a line; `None` if it changed hands meanwhile.
+    #[inline(always)]
+    fn copy(line: Line<W>, control: Control) -> Option<Self> {
+        let entry = Self {
+            line,
+            control,
+            seen: line.seen(),
+            vip: line.endpoint(offset::vip::<W>()),
+            backend: line.endpoint(offset::backend::<W>()),
+        };
+        let after = line.control();
+        let same = after.generation() == control.generation() && after.live();
+        same.then_some(Self { control: after, ..entry })
+    }
+}
+
+/// Finds the live, unexpired entry of a key.
+#[inline(always)]
+pub fn find<const W: usize, S: Store<W>>(
+    store: S,
+    key: &Key<'_, W>,
+    side: Side,
+    now: u32,
+) -> Option<Entry<W>> {
+    let line = Line::of_slot(store, store.locate(key, side)?)?;
+    let control = line.control();
+    // A line that changed hands since it was located is another connection's by now: the slow
+    // path looks again under the bucket's lock.
+    if !control.live() || !line.client_is(key.client) || !line.server_is(side, key.server) {
+        return None;
+    }
+    let entry = Entry::copy(line, control)?;
+    (!line.expired(store, entry.control, now)).then_some(entry)
+}
+
+/// Looks through the places of a key's client for its line: two buckets, and further ones only as
+/// far as the primary bucket's reach says. Returns bucket × [`WAYS`] + way.
+#[inline(always)]
+pub fn locate<const W: usize, S: Store<W>>(store: S, key: &Key<'_, W>, side: Side) -> Option<u32> {
+    let hash = store.seed().hash(key.client);
+    let (tag, home) = (hash.tag(), hash.home_way());
+    let mut buckets = BUCKETS_ALWAYS;
+    let mut number = 0;
+    while number < BUCKETS_PER_CLIENT {
+        if number >= buckets {
+            break;
+        }
+        let index = hash.bucket(number, store.mask());
+        let bucket = store.bucket(index)?;
+        let mut turn = 0;
+        while turn < WAYS {
+            let way = home.wrapping_add(turn) & (WAYS - 1);
+            let line = Line::of_bucket(bucket, way);
+            let control = line.control();
+            if control.tag() == tag
+                && control.live()
+                && line.client_is(key.client)
+                && line.server_is(side, key.server)
+            {
+                return Some(index * WAYS + way);
+            }
+            turn += 1;
+        }
+        number += 1;
+        if number == BUCKETS_ALWAYS {
+            let primary = store.bucket(hash.bucket(0, store.mask()))?;
+            buckets += Guard::<W>::of_bucket(primary).read().reach();
+        }
+    }
+    None
+}

@@ -1,0 +1,248 @@
+//! Where the table lies and how its lines are read. The only file here that touches raw lines.
+
+use slb_common::{
+    connection::{
+        BucketWord, Class, Control, EXTRA_SHIFT, PORT_SHIFT, Seen, WAYS, expired, line_words, offset,
+    },
+    hash::{Hash, Seed},
+};
+
+use super::{
+    insert::{New, Refused, Sighting, attempt, sight},
+    lookup::locate,
+};
+use crate::atomic;
+
+/// The table's surroundings: BPF maps in the kernel, a vector in tests.
+pub trait Store<const W: usize>: Copy {
+    /// First word of a bucket: at least [`line_words`] × [`WAYS`] aligned words that outlive the
+    /// program's run.
+    fn bucket(self, index: u32) -> Option<*mut u64>;
+    /// Number of buckets − 1; the number is a power of two.
+    fn mask(self) -> u32;
+    /// The secret that places connections.
+    fn seed(self) -> &'static Seed;
+    /// Ticks after which an entry of a service in this state has expired; `None`: it is gone.
+    fn timeout(self, service: u16, state: u8) -> Option<u32>;
+    /// Finds the line of a key: [`locate`], by whatever call the surroundings want.
+    fn locate(self, key: &Key<'_, W>, side: Side) -> Option<u32> {
+        locate(self, key, side)
+    }
+    /// Looks at the `number`-th bucket of a new entry's client: [`sight`], by whatever call the
+    /// surroundings want.
+    fn sight(self, hash: Hash, number: u32, new: &New<W>, now: u32) -> Sighting {
+        match self.bucket(hash.bucket(number, self.mask())) {
+            Some(bucket) => sight(self, bucket, hash, new, now),
+            None => Sighting::NOTHING,
+        }
+    }
+    /// One round of making an entry: [`attempt`], by whatever call the surroundings want.
+    fn attempt(self, new: &New<W>, now: u32) -> Result<u32, Refused> {
+        attempt(self, new, now)
+    }
+    /// Adds `delta` to the gauge that counts `class` for a backend slot.
+    fn adjust(self, slot: u32, class: Class, delta: i64);
+}
+
+/// What a connection is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key<'a, const W: usize> {
+    /// Client endpoint; extra: protocol.
+    pub client: &'a [u64; W],
+    /// VIP or backend endpoint; the extra is not looked at.
+    pub server: &'a [u64; W],
+}
+
+/// Which of a connection's two server endpoints a key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The VIP: a packet from the client.
+    Vip,
+    /// The backend: a packet to the client.
+    Backend,
+}
+
+/// A line of the table, in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<const W: usize> {
+    words: *mut u64,
+}
+
+/// Ports are compared together with the address; what lies above them is not.
+const WITHOUT_EXTRA: u64 = (1 << EXTRA_SHIFT) - 1;
+
+impl<const W: usize> Line<W> {
+    /// The `way`-th line of a bucket that [`Store::bucket`] has returned.
+    #[inline(always)]
+    pub fn of_bucket(bucket: *mut u64, way: u32) -> Self {
+        // SAFETY: a bucket has WAYS lines, and the way is reduced to them.
+        Self { words: unsafe { bucket.add((way & (WAYS - 1)) as usize * line_words::<W>()) } }
+    }
+
+    /// The line with a number: bucket × [`WAYS`] + way.
+    #[inline(always)]
+    pub fn of_slot<S: Store<W>>(store: S, slot: u32) -> Option<Self> {
+        Some(Self::of_bucket(store.bucket(slot / WAYS)?, slot % WAYS))
+    }
+
+    /// Control word, read afresh.
+    #[inline(always)]
+    pub fn control(self) -> Control {
+        // SAFETY: a line's words lie in its bucket.
+        Control(unsafe { atomic::load(self.words) })
+    }
+
+    /// Swaps the control word; true for the one who did.
+    #[inline(always)]
+    pub fn swap_control(self, old: Control, new: Control) -> bool {
+        // SAFETY: as in `control`.
+        unsafe { atomic::compare_and_swap(self.words, old.0, new.0) }
+    }
+
+    /// Publishes a line that this program has claimed and filled.
+    #[inline(always)]
+    pub fn publish(self, control: Control) {
+        // SAFETY: as in `control`.
+        unsafe { atomic::publish(self.words, control.0) };
+    }
+
+    /// Last sight and slot, read afresh.
+    #[inline(always)]
+    pub fn seen(self) -> Seen {
+        // SAFETY: the offset lies in the line.
+        Seen(unsafe { atomic::load(self.words.add(offset::seen::<W>())) })
+    }
+
+    /// Notes that a packet was seen; stores only if the tick is another one, because a line that
+    /// two processors write costs both of them 25 ns.
+    #[inline(always)]
+    pub fn touch(self, seen: Seen, now: u32) {
+        if seen.tick() != now {
+            // SAFETY: the offset lies in the line.
+            unsafe { atomic::store_low_u32(self.words.add(offset::seen::<W>()), now) };
+        }
+    }
+
+    /// Replaces the next hop to the client.
+    #[inline(always)]
+    pub fn set_client_hop(self, hop: u16) {
+        // SAFETY: the last word of the backend endpoint lies in the line.
+        unsafe {
+            atomic::store_high_u16(self.words.add(offset::backend::<W>() + W - 1), hop);
+        }
+    }
+
+    /// Copies an endpoint out.
+    #[inline(always)]
+    pub fn endpoint(self, at: usize) -> [u64; W] {
+        let mut words = [0; W];
+        let mut word = 0;
+        while word < W {
+            // SAFETY: `at` is one of the offsets of an endpoint, which has W words.
+            words[word] = unsafe { atomic::load(self.words.add(at + word)) };
+            word += 1;
+        }
+        words
+    }
+
+    /// Writes an endpoint of a line that this program has claimed.
+    #[inline(always)]
+    pub fn set_endpoint(self, at: usize, endpoint: &[u64; W]) {
+        let mut word = 0;
+        while word < W {
+            // SAFETY: as in `endpoint`.
+            unsafe { atomic::store(self.words.add(at + word), endpoint[word]) };
+            word += 1;
+        }
+    }
+
+    /// Writes last sight and slot of a line that this program has claimed, and clears the words
+    /// of features that the connection does not use.
+    #[inline(always)]
+    pub fn set_seen(self, seen: Seen) {
+        // SAFETY: the three words from this offset lie before the bucket word.
+        unsafe {
+            let at = self.words.add(offset::seen::<W>());
+            atomic::store(at, seen.0);
+            atomic::store(at.add(1), 0);
+            atomic::store(at.add(2), 0);
+        }
+    }
+
+    /// True if the line's client is this one, protocol included.
+    #[inline(always)]
+    pub fn client_is(self, client: &[u64; W]) -> bool {
+        let (words, mut bits, mut word) = (self.endpoint(offset::CLIENT), 0, 0);
+        while word < W {
+            bits |= words[word] ^ client[word];
+            word += 1;
+        }
+        // All words over each other: one branch, and no call of `memcmp`.
+        bits == 0
+    }
+
+    /// True if the line's endpoint on `side` is this one.
+    #[inline(always)]
+    pub fn server_is(self, side: Side, server: &[u64; W]) -> bool {
+        let at = match side {
+            Side::Vip => offset::vip::<W>(),
+            Side::Backend => offset::backend::<W>(),
+        };
+        let (words, mut bits, mut word) = (self.endpoint(at), 0, 0);
+        while word < W - 1 {
+            bits |= words[word] ^ server[word];
+            word += 1;
+        }
+        bits | (words[W - 1] ^ server[W - 1]) & WITHOUT_EXTRA == 0
+    }
+
+    /// True if the entry must be taken for absent: its service is gone or its time is over.
+    #[inline(always)]
+    pub fn expired<S: Store<W>>(self, store: S, control: Control, now: u32) -> bool {
+        let vip_last = offset::vip::<W>() + W - 1;
+        // SAFETY: the offset lies in the line.
+        let service = (unsafe { atomic::load(self.words.add(vip_last)) } >> EXTRA_SHIFT) as u16;
+        match store.timeout(service, control.state()) {
+            Some(timeout) => expired(self.seen(), now, timeout),
+            None => true,
+        }
+    }
+}
+
+/// The word of a bucket that guards its inserts.
+#[derive(Clone, Copy)]
+pub struct Guard<const W: usize> {
+    word: *mut u64,
+}
+
+impl<const W: usize> Guard<W> {
+    /// The guard of a bucket that [`Store::bucket`] has returned.
+    #[inline(always)]
+    pub fn of_bucket(bucket: *mut u64) -> Self {
+        // SAFETY: the offset lies in the bucket's first line.
+        Self { word: unsafe { bucket.add(offset::bucket_word::<W>()) } }
+    }
+
+    /// Reads it.
+    #[inline(always)]
+    pub fn read(self) -> BucketWord {
+        // SAFETY: see `of_bucket`.
+        BucketWord(unsafe { atomic::load(self.word) })
+    }
+
+    /// Swaps it; true for the one who did.
+    #[inline(always)]
+    pub fn swap(self, old: BucketWord, new: BucketWord) -> bool {
+        // SAFETY: see `of_bucket`.
+        unsafe { atomic::compare_and_swap(self.word, old.0, new.0) }
+    }
+
+    /// Writes it, by the holder of the lock.
+    #[inline(always)]
+    pub fn publish(self, word: BucketWord) {
+        // SAFETY: see `of_bucket`.
+        unsafe { atomic::publish(self.word, word.0) };
+    }
+}
+
+const _: () = assert!(PORT_SHIFT + 16 == EXTRA_SHIFT);

@@ -1,0 +1,31 @@
+//! The data plane's logic. `main.rs` is the XDP program; everything that needs no kernel also
+//! builds on the host, where it is unit-tested.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
+#![cfg_attr(target_arch = "bpf", allow(internal_features))]
+
+pub mod atomic;
+pub mod checksum;
+pub mod connections;
+pub mod packet;
+pub mod parse;
+pub mod schedulers;
+
+#[cfg(target_arch = "bpf")]
+pub mod batch;
+#[cfg(target_arch = "bpf")]
+pub mod forward;
+#[cfg(target_arch = "bpf")]
+pub mod maps;
+#[cfg(target_arch = "bpf")]
+pub mod neighbours;
+#[cfg(target_arch = "bpf")]
+pub mod opening;
+#[cfg(target_arch = "bpf")]
+pub mod pipeline;
+#[cfg(target_arch = "bpf")]
+pub mod services;
+#[cfg(target_arch = "bpf")]
+pub mod stats;
+#[cfg(target_arch = "bpf")]
+pub mod verified;

@@ -1,0 +1,207 @@
+//! The program's maps. Their names are the names of their pins; what lies in them is defined in
+//! `slb-common`. Sizes given here are placeholders: the daemon sets them when it loads.
+
+use aya_ebpf::{
+    btf_maps::{Array, HashMap, PerCpuArray},
+    helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns},
+    macros::btf_map,
+};
+use slb_common::{
+    Verdict,
+    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, Class, TICK_SHIFT},
+    hash::{Hash, Seed},
+    meta::Meta,
+    next_hop::{CLIENT_HOPS, NextHop},
+    service::{
+        AddressBitmap, Backend, Counters, Gauges, Ring, SERVICE_PRESENT, Service, ServiceKey4,
+        ServiceKey6,
+    },
+};
+
+use crate::{
+    atomic,
+    connections::{
+        insert::{New, Refused, Sighting},
+        table::{Key, Side, Store},
+    },
+    schedulers::{Load, Places},
+    verified,
+};
+
+/// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
+const MAPPED: usize = 1 << 10;
+/// A cursor has a cache line of its own.
+const CURSOR_WORDS: usize = 8;
+
+#[btf_map]
+pub static META: Array<Meta, 1> = Array::new();
+#[btf_map]
+pub static CONNECTIONS4: Array<[u64; BUCKET_WORDS_V4], 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static CONNECTIONS6: Array<[u64; BUCKET_WORDS_V6], 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static SERVICES4: HashMap<ServiceKey4, u32, 1024> = HashMap::new();
+#[btf_map]
+pub static SERVICES6: HashMap<ServiceKey6, u32, 1024> = HashMap::new();
+#[btf_map]
+pub static SERVICES: Array<Service, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static CURSORS: Array<[u64; CURSOR_WORDS], 1024> = Array::new();
+#[btf_map]
+pub static RINGS: Array<u32, 65_536, MAPPED> = Array::new();
+#[btf_map]
+pub static BACKENDS: Array<Backend, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static GAUGES: Array<Gauges, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static BITMAPS: Array<AddressBitmap, 2, MAPPED> = Array::new();
+#[btf_map]
+pub static VIPS: HashMap<[u64; 2], u32, 1024> = HashMap::new();
+#[btf_map]
+pub static HOPS_CLIENTS: Array<NextHop, { CLIENT_HOPS as usize }, MAPPED> = Array::new();
+#[btf_map]
+pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
+#[btf_map]
+pub static COUNT_SERVICES: PerCpuArray<Counters, 1024> = PerCpuArray::new();
+#[btf_map]
+pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::new();
+
+/// Secret of the connection hash; the loader sets it.
+#[unsafe(no_mangle)]
+static SEED: Seed = Seed::fixed();
+/// Buckets of the tables − 1; the loader sets them.
+#[unsafe(no_mangle)]
+static MASK_V4: u32 = 1023;
+#[unsafe(no_mangle)]
+static MASK_V6: u32 = 1023;
+
+/// The connection tables in the maps.
+#[derive(Clone, Copy)]
+pub struct Maps;
+
+/// A loader's value, which the compiler must not take for the initial one.
+#[inline(always)]
+fn constant(value: &u32) -> u32 {
+    // SAFETY: a reference is valid and aligned.
+    unsafe { core::ptr::read_volatile(value) }
+}
+
+impl<const W: usize> Store<W> for Maps {
+    #[inline(always)]
+    fn bucket(self, index: u32) -> Option<*mut u64> {
+        if W == 1 {
+            CONNECTIONS4.get_ptr_mut(index).map(|bucket| bucket.cast())
+        } else {
+            CONNECTIONS6.get_ptr_mut(index).map(|bucket| bucket.cast())
+        }
+    }
+
+    #[inline(always)]
+    fn mask(self) -> u32 {
+        if W == 1 { constant(&MASK_V4) } else { constant(&MASK_V6) }
+    }
+
+    #[inline(always)]
+    fn seed(self) -> &'static Seed {
+        &SEED
+    }
+
+    #[inline(always)]
+    fn timeout(self, service: u16, state: u8) -> Option<u32> {
+        service_of(service).map(|service| service.timeouts.of(state))
+    }
+
+    #[inline(always)]
+    fn locate(self, key: &Key<'_, W>, side: Side) -> Option<u32> {
+        verified::locate(key, side)
+    }
+
+    #[inline(always)]
+    fn sight(self, hash: Hash, number: u32, new: &New<W>, now: u32) -> Sighting {
+        verified::sight(hash, number, new, now)
+    }
+
+    #[inline(always)]
+    fn attempt(self, new: &New<W>, now: u32) -> Result<u32, Refused> {
+        verified::attempt(new, now)
+    }
+
+    #[inline(always)]
+    fn adjust(self, slot: u32, class: Class, delta: i64) {
+        let Some(gauges) = GAUGES.get_ptr_mut(slot) else { return };
+        // SAFETY: the map gave the pointer; the fields of `Gauges` are aligned words.
+        unsafe {
+            let gauge = match class {
+                Class::None => return,
+                Class::Active => &raw mut (*gauges).active,
+                Class::Inactive => &raw mut (*gauges).inactive,
+            };
+            atomic::fetch_add(gauge, delta as u64);
+        }
+    }
+}
+
+/// Ticks of the monotonic clock; the coarse one costs a ninth of the exact one.
+#[inline(always)]
+pub fn tick() -> u32 {
+    // SAFETY: the helper takes nothing and returns a number.
+    (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+}
+
+/// A service that exists.
+#[inline(always)]
+pub fn service_of(id: u16) -> Option<&'static Service> {
+    let service = SERVICES.get_ptr(u32::from(id))?;
+    // SAFETY: the map gave the pointer, and elements of an array live as long as the program.
+    let service = unsafe { &*service };
+    (service.flags & SERVICE_PRESENT != 0).then_some(service)
+}
+
+/// A backend slot, in use or not.
+#[inline(always)]
+pub fn backend_of(slot: u32) -> Option<&'static Backend> {
+    // SAFETY: as in `service_of`.
+    BACKENDS.get_ptr(slot).map(|backend| unsafe { &*backend })
+}
+
+/// A service's ring and what schedulers ask about it.
+#[derive(Clone, Copy)]
+pub struct ServicePlaces {
+    /// Service id.
+    pub service: u16,
+    /// Its ring.
+    pub ring: Ring,
+}
+
+impl Places for ServicePlaces {
+    #[inline(always)]
+    fn slot(self, place: u32) -> Option<u32> {
+        RINGS.get(self.ring.offset().wrapping_add(place)).copied()
+    }
+
+    #[inline(always)]
+    fn load(self, slot: u32) -> Option<Load> {
+        let gauges = GAUGES.get_ptr(slot)?;
+        let weight = backend_of(slot)?.weight;
+        // SAFETY: the map gave the pointer; the fields are aligned words.
+        let (active, inactive) = unsafe {
+            (atomic::load(&raw const (*gauges).active), atomic::load(&raw const (*gauges).inactive))
+        };
+        Some(Load { active, inactive, weight })
+    }
+
+    #[inline(always)]
+    fn turn(self) -> u64 {
+        match CURSORS.get_ptr_mut(u32::from(self.service)) {
+            // SAFETY: the map gave the pointer; the first word is aligned.
+            Some(cursor) => unsafe { atomic::fetch_add(cursor.cast(), 1) },
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn random(self) -> u32 {
+        // SAFETY: the helper takes nothing and returns a number.
+        unsafe { bpf_get_prandom_u32() }
+    }
+}

@@ -1,0 +1,163 @@
+//! Next hops to clients. A connection keeps the index of one; it is learnt when the connection is
+//! opened: the route's, or, where the kernel does not forward or has no neighbour entry, the way
+//! that the client's first packet came.
+
+use aya_ebpf::{
+    bindings::{BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup},
+    helpers::generated::bpf_fib_lookup,
+    programs::XdpContext,
+};
+use slb_common::{
+    Verdict,
+    hash::mix,
+    next_hop::{CLIENT_HOP_PROBES, CLIENT_HOPS, HOP_CLAIMED, HOP_EMPTY, HOP_VALID, NextHop},
+};
+
+use crate::{
+    atomic,
+    maps::HOPS_CLIENTS,
+    packet::{Ethernet, Frame, Short, Step},
+    parse::link::Link,
+};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// The kept next hop, if it may still be used.
+#[inline(always)]
+pub fn kept(index: u16) -> Option<&'static NextHop> {
+    let hop = HOPS_CLIENTS.get_ptr(u32::from(index))?;
+    // SAFETY: elements of an array live as long as the program; a torn read of a hop that the
+    // daemon replaces meanwhile gives the old or the new of each word.
+    let hop = unsafe { &*hop };
+    (index != 0 && hop.usable()).then_some(hop)
+}
+
+/// The index of the next hop to a client whose first packet this is; 0: none could be kept.
+#[inline(always)]
+pub fn toward_client(context: &XdpContext, client: [u64; 2], link: &Link) -> Step<u16> {
+    let index = by_route(context, client);
+    if index != 0 {
+        return Ok(index);
+    }
+    let hop = way_back(context, link).map_err(|Short| Verdict::DropTruncated)?;
+    Ok(keep(&hop))
+}
+
+/// The index of the route's next hop to an address; 0: the kernel knows none.
+#[inline(always)]
+pub fn by_route(context: &XdpContext, address: [u64; 2]) -> u16 {
+    // An IPv4 address has nothing in the second word; an IPv6 address that has not is no client.
+    if address[1] == 0 {
+        route(context, address[0], 0, AF_INET)
+    } else {
+        route(context, address[0], address[1], AF_INET6)
+    }
+}
+
+/// Asks the kernel's routing table, on a stack frame of its own.
+#[inline(never)]
+fn route(context: &XdpContext, first: u64, second: u64, family: u8) -> u16 {
+    // SAFETY: all zeroes is a value of this plain C struct.
+    let mut query: FibLookup = unsafe { core::mem::zeroed() };
+    // SAFETY: the context is the kernel's; reading its interface is what it is for.
+    query.ifindex = unsafe { (*context.ctx).ingress_ifindex };
+    query.family = family;
+    // The IPv4 address lies where the IPv6 one begins.
+    query.__bindgen_anon_4.ipv6_dst =
+        [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32];
+    // SAFETY: the struct is on the stack and its size is given.
+    let result = unsafe {
+        bpf_fib_lookup(
+            context.ctx.cast(),
+            (&raw mut query).cast(),
+            size_of::<FibLookup>() as i32,
+            0,
+        )
+    };
+    if result != i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
+        return 0;
+    }
+    keep(&NextHop {
+        destination: query.dmac,
+        vlan: 0,
+        source: query.smac,
+        reserved: 0,
+        interface: query.ifindex,
+        state: HOP_VALID,
+    })
+}
+
+/// The way back over which a packet came.
+#[inline(always)]
+fn way_back(context: &XdpContext, link: &Link) -> Result<NextHop, Short> {
+    let ethernet = Frame::of(context).read::<Ethernet>(0)?;
+    Ok(NextHop {
+        destination: bytes(ethernet.source),
+        vlan: link.vlan,
+        source: bytes(ethernet.destination),
+        reserved: 0,
+        // SAFETY: the context is the kernel's.
+        interface: unsafe { (*context.ctx).ingress_ifindex },
+        state: HOP_VALID,
+    })
+}
+
+#[inline(always)]
+const fn bytes(mac: [u16; 3]) -> [u8; 6] {
+    let ([a, b], [c, d], [e, f]) =
+        (mac[0].to_ne_bytes(), mac[1].to_ne_bytes(), mac[2].to_ne_bytes());
+    [a, b, c, d, e, f]
+}
+
+/// The three words of a next hop: what is compared and stored.
+#[inline(always)]
+const fn words(hop: &NextHop) -> [u64; 3] {
+    let (d, v, s) = (hop.destination, hop.vlan.to_ne_bytes(), hop.source);
+    [
+        u64::from_ne_bytes([d[0], d[1], d[2], d[3], d[4], d[5], v[0], v[1]]),
+        u64::from_ne_bytes([s[0], s[1], s[2], s[3], s[4], s[5], 0, 0]),
+        hop.interface as u64 | (hop.state as u64) << 32,
+    ]
+}
+
+/// The index under which a next hop is kept; 0 if all its places are taken by others.
+#[inline(always)]
+fn keep(hop: &NextHop) -> u16 {
+    let wanted = words(hop);
+    let hash = mix(wanted[0] ^ mix(wanted[2]));
+    let mut probe = 0;
+    while probe < CLIENT_HOP_PROBES {
+        let index = (hash as u32).wrapping_add(probe) & (CLIENT_HOPS - 1);
+        probe += 1;
+        if index == 0 {
+            continue;
+        }
+        let Some(place) = HOPS_CLIENTS.get_ptr_mut(index) else { return 0 };
+        let place = place.cast::<u64>();
+        // SAFETY: a next hop is three aligned words, whose pointer the map gave.
+        unsafe {
+            let state = place.add(2);
+            let claimed = u64::from(HOP_CLAIMED) << 32;
+            if atomic::load(state) == u64::from(HOP_EMPTY)
+                && atomic::compare_and_swap(state, u64::from(HOP_EMPTY), claimed)
+            {
+                atomic::store(place, wanted[0]);
+                atomic::store(place.add(1), wanted[1]);
+                atomic::publish(state, wanted[2]);
+                return index as u16;
+            }
+            if atomic::load(state) as u32 == hop.interface
+                && atomic::load(place) == wanted[0]
+                && atomic::load(place.add(1)) == wanted[1]
+            {
+                // A stale one that has been resolved again to the same is good again.
+                if atomic::load(state) != wanted[2] {
+                    atomic::publish(state, wanted[2]);
+                }
+                return index as u16;
+            }
+        }
+    }
+    0
+}

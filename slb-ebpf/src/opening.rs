@@ -1,0 +1,74 @@
+//! The slow path, a connection's first packet: service, admission, way back, scheduler, entry. Like
+//! the pipeline it only orders stages.
+
+use aya_ebpf::programs::XdpContext;
+use slb_common::{
+    Verdict,
+    connection::{Seen, endpoint, endpoint_address},
+    service::BACKEND_PRESENT,
+};
+
+use crate::{
+    connections::insert::{New, Refused, open},
+    maps::{self, Maps, backend_of},
+    neighbours,
+    packet::Step,
+    parse::{Packet, ipv4, ipv6},
+    services, stats, verified,
+};
+
+/// Draws for one new connection: a backend that cannot be taken leaves one more.
+const ATTEMPTS: u32 = 2;
+
+/// The slow path: service, admission, way back, scheduler, entry.
+#[inline(always)]
+pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
+    let (protocol, now) = (packet.network.protocol, maps::tick());
+    let (id, service) = services::find(&packet.destination, protocol)?;
+    let (source, vip) =
+        (endpoint_address(&packet.source), endpoint_address(&packet.destination));
+    let martian = if W == 1 { ipv4::martian(source) } else { ipv6::martian(source) };
+    if martian || same(source, vip) {
+        return Err(Verdict::DropMartian);
+    }
+    let mut new = New::<W> {
+        client: packet.source,
+        vip: endpoint(vip, packet.ports.destination, id),
+        backend: [0; W],
+        seen: Seen::new(now, 0, 0),
+        state: services::admit(service, protocol, &packet.ports)?,
+    };
+    let hop = neighbours::toward_client(context, source, &packet.link)?;
+    let mut attempt = 0;
+    while attempt < ATTEMPTS {
+        let slot = verified::schedule(id, source, attempt).ok_or(Verdict::DropNoBackend)?;
+        attempt += 1;
+        let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
+        if backend.flags & BACKEND_PRESENT == 0 {
+            continue;
+        }
+        if same(backend.address, source) {
+            return Err(Verdict::DropHairpin);
+        }
+        new.backend = endpoint(backend.address, backend.port, hop);
+        new.seen = Seen::new(now, slot, backend.generation);
+        match open(Maps, &new, now) {
+            Ok(_line) => {
+                stats::connection(id, slot);
+                return Ok(());
+            }
+            Err(Refused::TupleInUse) => {}
+            Err(Refused::Exists) => return Ok(()),
+            Err(Refused::ClientFull) => return Err(Verdict::DropClientFull),
+            Err(Refused::Full) => return Err(Verdict::DropTableFull),
+            Err(Refused::Contended) => return Err(Verdict::DropContended),
+        }
+    }
+    Err(Verdict::DropTupleInUse)
+}
+
+/// Equality without `memcmp`, which would be a call.
+#[inline(always)]
+const fn same(a: [u64; 2], b: [u64; 2]) -> bool {
+    (a[0] ^ b[0]) | (a[1] ^ b[1]) == 0
+}

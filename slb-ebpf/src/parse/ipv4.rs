@@ -1,0 +1,106 @@
+//! IPv4 (RFC 791): addresses first, everything else once the packet is known to be ours.
+
+use slb_common::Verdict;
+
+use super::{Addresses, Network};
+use crate::{
+    checksum::fold,
+    packet::{Frame, Ipv4, Short, Step},
+};
+
+/// More-fragments flag and fragment offset, as they lie in memory.
+const FRAGMENT: u16 = 0x3fff_u16.to_be();
+
+/// Reads the addresses, and nothing else.
+#[inline(always)]
+pub fn addresses(frame: Frame, at: usize) -> Result<Addresses, Short> {
+    let header = frame.read::<Ipv4>(at)?;
+    Ok(Addresses {
+        source: [u64::from(header.source), 0],
+        destination: [u64::from(header.destination), 0],
+    })
+}
+
+/// Judges the header.
+#[inline(always)]
+pub fn network(frame: Frame, at: usize) -> Step<Network> {
+    let header = frame.read::<Ipv4>(at).map_err(|Short| Verdict::DropTruncated)?;
+    let header_length = usize::from(header.version_length & 0x0f) * 4;
+    if header.version_length >> 4 != 4 || header_length < size_of::<Ipv4>() {
+        return Err(Verdict::DropBadLength);
+    }
+    let length = usize::from(u16::from_be(header.total_length));
+    if length < header_length {
+        return Err(Verdict::DropBadLength);
+    }
+    if at + length > frame.length() {
+        return Err(Verdict::DropTruncated);
+    }
+    let mut sum = header_sum(&header);
+    if header_length > size_of::<Ipv4>() {
+        sum += options_sum(frame, at + size_of::<Ipv4>(), header_length - size_of::<Ipv4>());
+    }
+    if fold(sum) != 0xffff {
+        return Err(Verdict::DropBadChecksum);
+    }
+    if header.fragment & FRAGMENT != 0 {
+        return Err(Verdict::DropFragment);
+    }
+    Ok(Network {
+        protocol: header.protocol,
+        transport: (at + header_length) as u16,
+        payload: (length - header_length) as u16,
+        length: length as u32,
+    })
+}
+
+/// Sum of the header's fixed part.
+#[inline(always)]
+fn header_sum(header: &Ipv4) -> u64 {
+    let start = u16::from_ne_bytes([header.version_length, header.service]);
+    let lifetime = u16::from_ne_bytes([header.ttl, header.protocol]);
+    u64::from(start)
+        + u64::from(header.total_length)
+        + u64::from(header.identification)
+        + u64::from(header.fragment)
+        + u64::from(lifetime)
+        + u64::from(header.checksum)
+        + u64::from(header.source)
+        + u64::from(header.destination)
+}
+
+/// Sum of the options: `length` bytes, a multiple of 4; what lies outside the frame counts as 0.
+#[inline(always)]
+pub fn sum_words(frame: Frame, at: usize, length: usize) -> u64 {
+    let mut sum = 0;
+    let mut word = 0;
+    while word < 40 {
+        if word >= length {
+            break;
+        }
+        sum += frame.read::<Word>(at + word).map_or(0, |word| u64::from(word.0));
+        word += 4;
+    }
+    sum
+}
+
+#[cfg(target_arch = "bpf")]
+use crate::verified::sum_words as options_sum;
+#[cfg(not(target_arch = "bpf"))]
+use sum_words as options_sum;
+
+/// Four bytes of options.
+#[derive(Clone, Copy)]
+#[cfg_attr(target_arch = "bpf", repr(C))]
+#[cfg_attr(not(target_arch = "bpf"), repr(C, packed))]
+struct Word(u32);
+
+// SAFETY: one integer.
+unsafe impl crate::packet::Header for Word {}
+
+/// True for sources that no packet may come from: this network, loopback, multicast, reserved
+/// (RFC 1122 section 3.2.1.3, RFC 6890).
+#[inline(always)]
+pub const fn martian(source: [u64; 2]) -> bool {
+    matches!((source[0] as u32).to_ne_bytes()[0], 0 | 127 | 224..)
+}

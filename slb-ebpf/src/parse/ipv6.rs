@@ -1,0 +1,101 @@
+//! IPv6 (RFC 8200) and its extension headers.
+
+use slb_common::Verdict;
+
+use super::{Addresses, Network};
+use crate::packet::{Frame, Ipv6, Ipv6Extension, Short, Step};
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION: u8 = 60;
+
+/// Extension headers that are looked through.
+const MAX_EXTENSIONS: usize = 6;
+/// Offset and more-fragments flag of a fragment header, as they lie in memory.
+const FRAGMENT_BITS: u16 = 0xfff9_u16.to_be();
+
+/// Reads the addresses, and nothing else.
+#[inline(always)]
+pub fn addresses(frame: Frame, at: usize) -> Result<Addresses, Short> {
+    let header = frame.read::<Ipv6>(at)?;
+    Ok(Addresses { source: words(header.source), destination: words(header.destination) })
+}
+
+#[inline(always)]
+const fn words(address: [u32; 4]) -> [u64; 2] {
+    [
+        address[0] as u64 | (address[1] as u64) << 32,
+        address[2] as u64 | (address[3] as u64) << 32,
+    ]
+}
+
+/// Judges the header and finds the transport header behind its extensions.
+#[inline(always)]
+pub fn network(frame: Frame, at: usize) -> Step<Network> {
+    let header = frame.read::<Ipv6>(at).map_err(|Short| Verdict::DropTruncated)?;
+    if u32::from_be(header.version_class_flow) >> 28 != 6 {
+        return Err(Verdict::DropBadLength);
+    }
+    let length = size_of::<Ipv6>() + usize::from(u16::from_be(header.payload_length));
+    if at + length > frame.length() {
+        return Err(Verdict::DropTruncated);
+    }
+    let (mut protocol, mut skipped) = (header.next_header, size_of::<Ipv6>());
+    if is_extension(protocol) {
+        (protocol, skipped) = extensions(frame, at, protocol)?;
+    }
+    if skipped > length {
+        return Err(Verdict::DropBadLength);
+    }
+    Ok(Network {
+        protocol,
+        transport: (at + skipped) as u16,
+        payload: (length - skipped) as u16,
+        length: length as u32,
+    })
+}
+
+/// Looks through the extension headers of the packet at `at`: the protocol behind them and their
+/// end, counted from the packet's start.
+#[inline(always)]
+pub fn skip_extensions(frame: Frame, at: usize, first: u8) -> Step<(u8, usize)> {
+    let (mut next, mut skipped) = (first, size_of::<Ipv6>());
+    let mut number = 0;
+    while number < MAX_EXTENSIONS {
+        if !is_extension(next) {
+            return Ok((next, skipped));
+        }
+        let extension =
+            frame.read::<Ipv6Extension>(at + skipped).map_err(|Short| Verdict::DropTruncated)?;
+        skipped += match next {
+            // An atomic fragment is a whole packet (RFC 6946).
+            FRAGMENT if extension.fragment & FRAGMENT_BITS != 0 => {
+                return Err(Verdict::DropFragment);
+            }
+            FRAGMENT => size_of::<Ipv6Extension>(),
+            _ => (usize::from(extension.length) + 1) * 8,
+        };
+        next = extension.next_header;
+        number += 1;
+    }
+    if is_extension(next) { Err(Verdict::DropExtension) } else { Ok((next, skipped)) }
+}
+
+#[inline(always)]
+const fn is_extension(next: u8) -> bool {
+    matches!(next, HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT)
+}
+
+#[cfg(target_arch = "bpf")]
+use crate::verified::skip_extensions as extensions;
+#[cfg(not(target_arch = "bpf"))]
+use skip_extensions as extensions;
+
+/// True for sources that no packet may come from: unspecified, loopback, multicast (RFC 4291).
+#[inline(always)]
+pub const fn martian(source: [u64; 2]) -> bool {
+    let multicast = source[0].to_ne_bytes()[0] == 0xff;
+    let loopback_or_none = source[0] == 0 && source[1] & !(1_u64.to_be()) == 0;
+    multicast || loopback_or_none
+}

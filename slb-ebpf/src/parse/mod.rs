@@ -1,0 +1,76 @@
+//! From bytes to what the stages need: link layer, network layer, transport layer. Nothing is
+//! dropped before it is known to be ours; nothing of ours goes on with a header that lies.
+
+pub mod ipv4;
+pub mod ipv6;
+pub mod link;
+pub mod transport;
+
+use crate::connections::table::{Key, Side};
+
+/// Protocol number of TCP.
+pub const TCP: u8 = 6;
+/// Protocol number of UDP.
+pub const UDP: u8 = 17;
+
+/// Source and destination as words (see [`slb_common::connection::v4_words`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Who sent it.
+    pub source: [u64; 2],
+    /// Who shall get it.
+    pub destination: [u64; 2],
+}
+
+/// A network header that has been found sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Protocol behind all extension headers.
+    pub protocol: u8,
+    /// Offset of the transport header in the frame.
+    pub transport: u16,
+    /// Bytes from the transport header to the end of the packet.
+    pub payload: u16,
+    /// Bytes of the whole packet, headers included.
+    pub length: u32,
+}
+
+/// A transport header that has been found sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// As on the wire.
+    pub source: [u8; 2],
+    /// As on the wire.
+    pub destination: [u8; 2],
+    /// TCP flags; 0 for UDP.
+    pub flags: u8,
+}
+
+/// A packet that is ours, as the stages see it.
+#[derive(Clone, Copy)]
+pub struct Packet<const W: usize> {
+    /// Source endpoint; extra: protocol.
+    pub source: [u64; W],
+    /// Destination endpoint; extra: protocol.
+    pub destination: [u64; W],
+    /// Link header.
+    pub link: link::Link,
+    /// Network header.
+    pub network: Network,
+    /// Ports and flags.
+    pub ports: Ports,
+}
+
+impl<const W: usize> Packet<W> {
+    /// What its connection is looked up by.
+    #[inline(always)]
+    pub const fn key(&self, side: Side) -> Key<'_, W> {
+        match side {
+            Side::Vip => Key { client: &self.source, server: &self.destination },
+            Side::Backend => Key { client: &self.destination, server: &self.source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

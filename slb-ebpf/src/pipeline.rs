@@ -1,0 +1,198 @@
+//! The order of all stages, and nothing else. A stage returns what the next ones need or ends the
+//! packet's story with a verdict; stages never call each other.
+
+use aya_ebpf::programs::XdpContext;
+use slb_common::{
+    Verdict,
+    connection::{endpoint, endpoint_address},
+    next_hop::NextHop,
+};
+
+use crate::{
+    connections::{
+        lookup::{Entry, find},
+        table::Side,
+        tcp_state::{reopens, tcp},
+        transition::track,
+    },
+    forward::{nat, send},
+    maps::{self, Maps, backend_of},
+    neighbours,
+    packet::{Frame, Short, Step},
+    parse::{Addresses, Packet, TCP, ipv4, ipv6, link, transport},
+    services, stats, verified,
+};
+
+/// Where a packet's connection is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Look {
+    /// By the direction that its addresses suggest.
+    First,
+    /// Once more, after the slow path has opened it.
+    Opened,
+    /// As a reply: the client's address only shared a bit with a VIP.
+    Reply,
+}
+
+/// What has become of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Rewritten, to be sent out of this interface.
+    Send(u32),
+    /// The first of a connection: the slow path's.
+    Open,
+}
+
+/// Follows a packet to its end: the interface to send it from, or why it is not sent.
+#[inline(always)]
+pub fn run(context: &XdpContext) -> Step<u32> {
+    let link = link::link(Frame::of(context))?;
+    let mut look = Look::First;
+    if let Outcome::Send(interface) = run_family(context, &link, look)? {
+        return Ok(interface);
+    }
+    match verified::first_packet(context, link.ethertype) {
+        Ok(()) => look = Look::Opened,
+        Err(Verdict::PassNoListener) => look = Look::Reply,
+        Err(verdict) => return Err(verdict),
+    }
+    match run_family(context, &link, look)? {
+        Outcome::Send(interface) => Ok(interface),
+        Outcome::Open => Err(Verdict::DropContended),
+    }
+}
+
+#[inline(always)]
+fn run_family(context: &XdpContext, link: &link::Link, look: Look) -> Step<Outcome> {
+    match link.ethertype {
+        link::IPV4 => run_v4(context, look),
+        link::IPV6 => run_v6(context, look),
+        _ => Err(Verdict::PassNotIp),
+    }
+}
+
+/// IPv4, on a stack frame of its own: BPF has 512 bytes for a chain of calls.
+#[inline(never)]
+fn run_v4(context: &XdpContext, look: Look) -> Step<Outcome> {
+    let (packet, side) = parse_v4(context)?;
+    balance(context, &packet, side, look)
+}
+
+/// IPv6, likewise.
+#[inline(never)]
+fn run_v6(context: &XdpContext, look: Look) -> Step<Outcome> {
+    let (packet, side) = parse_v6(context)?;
+    balance(context, &packet, side, look)
+}
+
+/// An IPv4 packet that may be ours.
+#[inline(always)]
+pub fn parse_v4(context: &XdpContext) -> Step<(Packet<1>, Side)> {
+    let frame = Frame::of(context);
+    let link = link::link(frame)?;
+    let addresses = ipv4::addresses(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
+    let side = services::side(&addresses)?;
+    let network = ipv4::network(frame, link.at())
+        .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
+    let ports = transport::ports(frame, &network)
+        .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
+    let Addresses { source, destination } = addresses;
+    let protocol = u16::from(network.protocol);
+    Ok((
+        Packet {
+            source: endpoint(source, ports.source, protocol),
+            destination: endpoint(destination, ports.destination, protocol),
+            link,
+            network,
+            ports,
+        },
+        side,
+    ))
+}
+
+/// An IPv6 packet that may be ours.
+#[inline(always)]
+pub fn parse_v6(context: &XdpContext) -> Step<(Packet<3>, Side)> {
+    let frame = Frame::of(context);
+    let link = link::link(frame)?;
+    let addresses = ipv6::addresses(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
+    let side = services::side(&addresses)?;
+    let network = ipv6::network(frame, link.at())
+        .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
+    let ports = transport::ports(frame, &network)
+        .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
+    let Addresses { source, destination } = addresses;
+    let protocol = u16::from(network.protocol);
+    Ok((
+        Packet {
+            source: endpoint(source, ports.source, protocol),
+            destination: endpoint(destination, ports.destination, protocol),
+            link,
+            network,
+            ports,
+        },
+        side,
+    ))
+}
+
+/// What both families have in common: the whole rest.
+#[inline(always)]
+fn balance<const W: usize>(
+    context: &XdpContext,
+    packet: &Packet<W>,
+    side: Side,
+    look: Look,
+) -> Step<Outcome> {
+    let side = if look == Look::Reply { Side::Backend } else { side };
+    let now = maps::tick();
+    let entry = match find(Maps, &packet.key(side), side, now) {
+        Some(entry) if look == Look::First && begins_anew(packet, side, &entry) => {
+            return Ok(Outcome::Open);
+        }
+        Some(entry) => entry,
+        None if side == Side::Vip => return Ok(Outcome::Open),
+        None if look == Look::Reply => return Err(Verdict::PassNoListener),
+        None => return Err(Verdict::PassNoConnection),
+    };
+    track(Maps, &entry, side, packet.ports.flags, now);
+    let hop = match side {
+        Side::Vip => backend_of(entry.seen.slot()).map(|backend| &backend.hop),
+        Side::Backend => client_hop(context, packet, &entry),
+    };
+    let hop = hop.filter(|hop| hop.usable()).ok_or(Verdict::DropNoNextHop)?;
+    let (old, new) = match side {
+        Side::Vip => (&entry.vip, &entry.backend),
+        Side::Backend => (&entry.backend, &entry.vip),
+    };
+    let rewrite = nat::Rewrite { side, old, new };
+    nat::rewrite(Frame::of(context), packet.link.at(), &packet.network, &rewrite)?;
+    send::address(context, &packet.link, hop)?;
+    let bytes = u64::from(packet.network.length);
+    stats::packet(side, entry.service(), entry.seen.slot(), bytes);
+    Ok(Outcome::Send(hop.interface))
+}
+
+/// True for a client's SYN on a connection that has ended: new, on the same ports.
+#[inline(always)]
+fn begins_anew<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W>) -> bool {
+    side == Side::Vip
+        && packet.network.protocol == TCP
+        && packet.ports.flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+        && reopens(entry.control.state())
+}
+
+/// The next hop to a connection's client: the kept one, or the route's if that no longer holds.
+#[inline(always)]
+fn client_hop<const W: usize>(
+    context: &XdpContext,
+    packet: &Packet<W>,
+    entry: &Entry<W>,
+) -> Option<&'static NextHop> {
+    if let Some(hop) = neighbours::kept(entry.client_hop()) {
+        return Some(hop);
+    }
+    let index = neighbours::by_route(context, endpoint_address(&packet.destination));
+    entry.line.set_client_hop(index);
+    neighbours::kept(index)
+}

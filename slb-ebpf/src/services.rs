@@ -1,0 +1,102 @@
+//! Whose packet it is: VIPs and backends by bitmap, the service of a VIP's port by key.
+
+use slb_common::{
+    Verdict,
+    connection::{endpoint_address, endpoint_port},
+    service::{
+        BITMAP_WORDS, SERVICE_ADOPT, SERVICE_STOPPED, Service, ServiceKey4, ServiceKey6,
+        address_bit,
+    },
+};
+
+use crate::{
+    atomic,
+    connections::{table::Side, tcp_state::tcp},
+    maps::{BITMAPS, SERVICES4, SERVICES6, VIPS, service_of},
+    packet::Step,
+    parse::{Addresses, Ports, UDP},
+};
+
+/// Index of the VIPs' bitmap.
+const VIPS: u32 = 0;
+/// Index of the backends' bitmap.
+const BACKENDS: u32 = 1;
+
+/// Says whether a packet may be from a client to a VIP or from a backend to a client.
+#[inline(always)]
+pub fn side(addresses: &Addresses) -> Step<Side> {
+    if may_be(VIPS, addresses.destination) {
+        Ok(Side::Vip)
+    } else if may_be(BACKENDS, addresses.source) {
+        Ok(Side::Backend)
+    } else {
+        Err(Verdict::PassNotOurs)
+    }
+}
+
+/// The verdict over a packet that cannot be read further: dropped only if it is to a VIP for
+/// certain. A bit may be another address's, and what a backend sends besides its connections is
+/// none of our business.
+#[inline(always)]
+pub fn if_ours(verdict: Verdict, side: Side, addresses: &Addresses) -> Verdict {
+    let [first, second] = addresses.destination;
+    match side {
+        Side::Backend => Verdict::PassNoConnection,
+        Side::Vip if is_vip(first, second) != 0 => verdict,
+        Side::Vip => Verdict::PassNotOurs,
+    }
+}
+
+/// Looks an address up among the VIPs; 0 if it is none.
+#[inline(never)]
+fn is_vip(first: u64, second: u64) -> u32 {
+    // SAFETY: only the presence of the value is looked at.
+    unsafe { VIPS.get(&[first, second]) }.is_some() as u32
+}
+
+#[inline(always)]
+fn may_be(map: u32, address: [u64; 2]) -> bool {
+    let bit = address_bit(address);
+    let Some(bitmap) = BITMAPS.get_ptr(map) else { return false };
+    let word = (bit / 64) as usize & (BITMAP_WORDS - 1);
+    // SAFETY: the word lies in the bitmap, whose pointer the map gave.
+    let word = unsafe { atomic::load((&raw const (*bitmap).words).cast::<u64>().add(word)) };
+    word >> (bit % 64) & 1 != 0
+}
+
+/// The service of a VIP endpoint.
+#[inline(always)]
+pub fn find<const W: usize>(vip: &[u64; W], protocol: u8) -> Step<(u16, &'static Service)> {
+    let (address, port) = (endpoint_address(vip), endpoint_port(vip));
+    // SAFETY: the value is a number that the daemon replaces whole.
+    let id = unsafe {
+        if W == 1 {
+            let vip = (address[0] as u32).to_ne_bytes();
+            SERVICES4.get(&ServiceKey4 { vip, port, protocol, reserved: 0 })
+        } else {
+            let mut vip = [0; 16];
+            vip[..8].copy_from_slice(&address[0].to_ne_bytes());
+            vip[8..].copy_from_slice(&address[1].to_ne_bytes());
+            SERVICES6.get(&ServiceKey6 { vip, port, protocol, reserved: 0 })
+        }
+    };
+    let id = *id.ok_or(Verdict::PassNoListener)? as u16;
+    Ok((id, service_of(id).ok_or(Verdict::PassNoListener)?))
+}
+
+/// Says whether a packet without entry may open a connection, and in which state.
+#[inline(always)]
+pub fn admit(service: &Service, protocol: u8, ports: &Ports) -> Step<u8> {
+    use slb_common::connection::state;
+    if service.flags & SERVICE_STOPPED != 0 {
+        return Err(Verdict::DropStopped);
+    }
+    if protocol == UDP {
+        return Ok(state::UDP_NEW);
+    }
+    match ports.flags & (tcp::SYN | tcp::ACK | tcp::RST) {
+        tcp::SYN => Ok(state::SYN),
+        tcp::ACK if service.flags & SERVICE_ADOPT != 0 => Ok(state::ESTABLISHED),
+        _ => Err(Verdict::DropNoConnection),
+    }
+}

@@ -1,0 +1,330 @@
+//! The API's end in the command line: asks the daemon over the unix socket.
+
+use std::{
+    error::Error as _,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request,
+    body::Bytes,
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+use tokio::net::UnixStream;
+
+use super::{
+    command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight},
+    connections::{ConnectionFilter, ConnectionList},
+    error::ApiError,
+    lists::{BackendList, ListenerList},
+    selector::ListenerSelector,
+    types::{ChangeReport, Status, VerdictList},
+};
+
+/// How long an answer may take; a reload of a large configuration takes seconds.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A daemon, by its socket. Every request is a connection of its own.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    timeout: Duration,
+}
+
+/// Why there is no answer, or not the one that was wished for.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("slbd does not answer on {}: {}", .socket.display(), not_answering(.source))]
+    NotAnswering {
+        /// The socket file.
+        socket: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The socket is not for this user.
+    #[error("slbd cannot be asked on {}: permission denied", .0.display())]
+    PermissionDenied(PathBuf),
+    /// The daemon took the request and says nothing.
+    #[error("slbd has not answered on {} within {} s", .socket.display(), .after.as_secs_f32())]
+    TimedOut {
+        /// The socket file.
+        socket: PathBuf,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The connection broke, or the answer makes no sense.
+    #[error("what answers on {} does not speak slbd's API: {reason}", .socket.display())]
+    Garbled {
+        /// The socket file.
+        socket: PathBuf,
+        /// What came instead.
+        reason: String,
+    },
+    /// The daemon says no.
+    #[error("{0}")]
+    Answered(ApiError),
+}
+
+impl ClientError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::NotAnswering { .. } => {
+                Some("`systemctl status slb` tells whether it runs; --socket names another socket")
+            }
+            Self::PermissionDenied(_) => {
+                Some("run it with sudo, or as a member of the socket's group")
+            }
+            Self::TimedOut { .. } => Some("`journalctl -u slb` shows what it is doing"),
+            Self::Garbled { .. } => Some("slb and slbd may be of different versions"),
+            Self::Answered(error) => error.hint.as_deref(),
+        }
+    }
+}
+
+fn not_answering(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => "there is no such socket; is it not running?".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nobody listens; is it not running?".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
+impl Client {
+    /// The daemon of this socket.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into(), timeout: TIMEOUT }
+    }
+
+    /// The same daemon with less patience, or more.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// The socket file.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Everything that there is to see.
+    ///
+    /// # Errors
+    /// No daemon, or the daemon's own error; so for every request.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status").await
+    }
+
+    /// Every listener without its backends.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn listeners(&self) -> Result<ListenerList, ClientError> {
+        self.get("/v1/listeners").await
+    }
+
+    /// Backends, of one listener or of all.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; there is no such listener.
+    pub async fn backends(
+        &self,
+        listener: Option<&ListenerSelector>,
+    ) -> Result<BackendList, ClientError> {
+        let pairs = [("listener", listener.map(ToString::to_string))];
+        self.get(&with_query("/v1/backends", &pairs)).await
+    }
+
+    /// Entries of the connection table.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn connections(
+        &self,
+        filter: &ConnectionFilter,
+    ) -> Result<ConnectionList, ClientError> {
+        let pairs = [
+            ("protocol", filter.protocol.map(|one| one.to_string())),
+            ("client", filter.client.map(|one| one.to_string())),
+            ("vip", filter.vip.map(|one| one.to_string())),
+            ("backend", filter.backend.map(|one| one.to_string())),
+            ("state", filter.state.map(|one| one.to_string())),
+            ("limit", filter.limit.map(|one| one.to_string())),
+        ];
+        self.get(&with_query("/v1/connections", &pairs)).await
+    }
+
+    /// Counters of all verdicts.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn verdicts(&self) -> Result<VerdictList, ClientError> {
+        self.get("/v1/verdicts").await
+    }
+
+    /// Reads the configuration file again and applies it.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; the file is refused.
+    pub async fn reload(&self) -> Result<ChangeReport, ClientError> {
+        self.post("/v1/reload", &()).await
+    }
+
+    /// Gives a listener a backend.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; the change is refused.
+    pub async fn backend_add(&self, add: &BackendAdd) -> Result<ChangeReport, ClientError> {
+        self.post("/v1/backends/add", add).await
+    }
+
+    /// Takes a backend from a listener.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; the change is refused.
+    pub async fn backend_remove(
+        &self,
+        remove: &BackendRemove,
+    ) -> Result<ChangeReport, ClientError> {
+        self.post("/v1/backends/remove", remove).await
+    }
+
+    /// Gives a backend no new connections.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; the change is refused.
+    pub async fn backend_drain(&self, drain: &BackendDrain) -> Result<ChangeReport, ClientError> {
+        self.post("/v1/backends/drain", drain).await
+    }
+
+    /// Changes a backend's weight.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; the change is refused.
+    pub async fn backend_set_weight(
+        &self,
+        set: &BackendSetWeight,
+    ) -> Result<ChangeReport, ClientError> {
+        self.post("/v1/backends/set-weight", set).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.request(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.garbled(&error))?;
+        self.request(Method::POST, path, body.into()).await
+    }
+
+    async fn request<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let answered = tokio::time::timeout(self.timeout, self.exchange(method, path, body)).await;
+        let (succeeded, answer) = answered.map_err(|_| ClientError::TimedOut {
+            socket: self.socket.clone(),
+            after: self.timeout,
+        })??;
+        if succeeded {
+            return serde_json::from_slice(&answer).map_err(|error| self.garbled(&error));
+        }
+        let error = serde_json::from_slice(&answer).map_err(|error| self.garbled(&error))?;
+        Err(ClientError::Answered(error))
+    }
+
+    /// Sends one request; true if its HTTP status is a success, and the answer's body.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(bool, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.absent(error))?;
+        let garbled = |error: hyper::Error| self.garbled(&error);
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(garbled)?;
+        let driver = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "slbd")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.garbled(&error))?;
+        let exchanged = async {
+            let response = sender.send_request(request).await?;
+            let succeeded = response.status().is_success();
+            let answer = response.into_body().collect().await?.to_bytes();
+            Ok((succeeded, answer))
+        };
+        let answer = exchanged.await.map_err(garbled);
+        driver.abort();
+        answer
+    }
+
+    fn absent(&self, source: io::Error) -> ClientError {
+        let socket = self.socket.clone();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::PermissionDenied(socket),
+            _ => ClientError::NotAnswering { socket, source },
+        }
+    }
+
+    fn garbled(&self, error: &dyn std::error::Error) -> ClientError {
+        // hyper says what went wrong only in the source.
+        let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        ClientError::Garbled { socket: self.socket.clone(), reason: format!("{error}{source}") }
+    }
+}
+
+/// A path with those pairs that have a value.
+fn with_query(path: &str, pairs: &[(&str, Option<String>)]) -> String {
+    let mut uri = path.to_owned();
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            uri.push(if uri.contains('?') { '&' } else { '?' });
+            uri.push_str(key);
+            uri.push('=');
+            push_encoded(&mut uri, value);
+        }
+    }
+    uri
+}
+
+/// Appends `text` so that it can stand in a query (RFC 3986, 2.1).
+fn push_encoded(uri: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_holds_what_is_set_and_nothing_that_could_end_it() {
+        let pairs = [("a", None), ("b", Some("[fd00::1]:80".to_owned())), ("c", Some("&=ä".into()))];
+        assert_eq!(with_query("/p", &pairs), "/p?b=%5Bfd00%3A%3A1%5D%3A80&c=%26%3D%C3%A4");
+        assert_eq!(with_query("/p", &[("a", None)]), "/p");
+    }
+}
