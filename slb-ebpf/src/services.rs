@@ -18,16 +18,16 @@ use crate::{
 };
 
 /// Index of the VIPs' bitmap.
-const VIPS: u32 = 0;
+const VIP_BITS: u32 = 0;
 /// Index of the backends' bitmap.
-const BACKENDS: u32 = 1;
+const BACKEND_BITS: u32 = 1;
 
 /// Says whether a packet may be from a client to a VIP or from a backend to a client.
 #[inline(always)]
 pub fn side(addresses: &Addresses) -> Step<Side> {
-    if may_be(VIPS, addresses.destination) {
+    if may_be(VIP_BITS, addresses.destination) {
         Ok(Side::Vip)
-    } else if may_be(BACKENDS, addresses.source) {
+    } else if may_be(BACKEND_BITS, addresses.source) {
         Ok(Side::Backend)
     } else {
         Err(Verdict::PassNotOurs)

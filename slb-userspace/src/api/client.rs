@@ -1,7 +1,6 @@
 //! The API's end in the command line: asks the daemon over the unix socket.
 
 use std::{
-    error::Error as _,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -61,7 +60,7 @@ pub enum ClientError {
         after: Duration,
     },
     /// The connection broke, or the answer makes no sense.
-    #[error("what answers on {} does not speak slbd's API: {reason}", .socket.display())]
+    #[error("no answer that makes sense from slbd on {}: {reason}", .socket.display())]
     Garbled {
         /// The socket file.
         socket: PathBuf,
@@ -84,7 +83,7 @@ impl ClientError {
                 Some("run it with sudo, or as a member of the socket's group")
             }
             Self::TimedOut { .. } => Some("`journalctl -u slb` shows what it is doing"),
-            Self::Garbled { .. } => Some("slb and slbd may be of different versions"),
+            Self::Garbled { .. } => Some("slbd may have stopped meanwhile, or be of another version"),
             Self::Answered(error) => error.hint.as_deref(),
         }
     }

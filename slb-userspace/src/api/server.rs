@@ -2,7 +2,12 @@
 //!
 //! Knows nothing about the state. Reading is by GET, changing by POST only.
 
-use std::{future::Future, path::Path, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -26,7 +31,7 @@ use super::{
     error::{ApiError, ErrorKind},
     lists::{BackendList, ListenerList},
     selector::ListenerSelector,
-    socket::{self, SocketFile},
+    socket,
     types::{ChangeReport, Status, VerdictList},
 };
 
@@ -40,7 +45,7 @@ type Answer<T> = Result<Json<T>, ApiError>;
 /// before it touches the data plane.
 pub struct Server {
     listener: UnixListener,
-    file: SocketFile,
+    socket: PathBuf,
 }
 
 impl Server {
@@ -49,8 +54,7 @@ impl Server {
     /// # Errors
     /// Another daemon answers on it, or the file system refuses.
     pub async fn bind(socket: &Path) -> Result<Self, SocketError> {
-        let (listener, file) = socket::bind(socket).await?;
-        Ok(Self { listener, file })
+        Ok(Self { listener: socket::bind(socket).await?, socket: socket.to_owned() })
     }
 
     /// Answers until `shutdown` ends, and then for 5 s at most what is under way; removes the
@@ -63,6 +67,9 @@ impl Server {
         let (stopping, stopped) = oneshot::channel();
         let signal = async move {
             shutdown.await;
+            // While somebody still answers on it: a successor must not find its own file removed.
+            // Left behind it does no harm, the next daemon replaces it.
+            let _ = fs::remove_file(self.socket);
             let _ = stopping.send(());
         };
         let serving = axum::serve(self.listener, router(commands)).with_graceful_shutdown(signal);
@@ -75,7 +82,6 @@ impl Server {
             _ = serving.into_future() => {}
             () = too_long => tracing::warn!("requests to the API did not end, stopping anyway"),
         }
-        drop(self.file);
     }
 }
 

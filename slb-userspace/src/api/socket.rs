@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -33,18 +33,11 @@ pub enum SocketError {
     },
 }
 
-/// A listening socket; its file goes with it.
-pub(super) struct SocketFile {
-    path: PathBuf,
-    /// Device and inode, by which a successor's file of the same name is told apart.
-    identity: (u64, u64),
-}
-
 /// Makes the directory and the socket, in place of one that nobody answers on.
 ///
 /// # Errors
 /// Another daemon answers on it, or the file system refuses.
-pub(super) async fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
+pub(super) async fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     let failed = |what| {
         move |source| SocketError::Io { path: path.to_owned(), what, source }
     };
@@ -54,15 +47,16 @@ pub(super) async fn bind(path: &Path) -> Result<(UnixListener, SocketFile), Sock
     if is_taken(path).await? {
         return Err(SocketError::InUse(path.to_owned()));
     }
-    // Under a name of its own until it has its mode: no moment with a wider one, and the rename
-    // replaces a stale socket in one step.
-    let own = path.with_extension(format!("{}.new", std::process::id()));
-    let _ = fs::remove_file(&own);
-    let listener = UnixListener::bind(&own).map_err(failed("binding"))?;
-    fs::set_permissions(&own, fs::Permissions::from_mode(MODE)).map_err(failed("setting mode"))?;
-    fs::rename(&own, path).map_err(failed("giving it its name"))?;
-    let identity = identity(path).map_err(failed("looking at it"))?;
-    Ok((listener, SocketFile { path: path.to_owned(), identity }))
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("removing the one that nobody answers on")(error));
+        }
+        _ => {}
+    }
+    // Until it has its mode the umask guards it: with any usual one only the owner may connect.
+    let listener = UnixListener::bind(path).map_err(failed("binding"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(failed("setting mode"))?;
+    Ok(listener)
 }
 
 /// Whether a daemon answers on the socket.
@@ -88,19 +82,6 @@ async fn is_taken(path: &Path) -> Result<bool, SocketError> {
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
-            // Left behind it does no harm: the next daemon finds that nobody answers.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +90,7 @@ mod tests {
     async fn the_socket_is_for_owner_and_group_in_a_directory_made_for_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run/slb/slb.sock");
-        let (_listener, _file) = bind(&path).await.unwrap();
+        let _listener = bind(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         let names = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(names, 1, "nothing but the socket stays behind");
@@ -119,8 +100,8 @@ mod tests {
     async fn a_socket_that_somebody_answers_on_is_not_taken() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("slb.sock");
-        let (_listener, _file) = bind(&path).await.unwrap();
-        let error = bind(&path).await.map(|_| ()).unwrap_err();
+        let _listener = bind(&path).await.unwrap();
+        let error = bind(&path).await.unwrap_err();
         assert!(matches!(error, SocketError::InUse(_)), "{error}");
         assert!(UnixStream::connect(&path).await.is_ok());
     }
@@ -131,7 +112,7 @@ mod tests {
         let path = directory.path().join("slb.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(UnixStream::connect(&path).await.is_err());
-        let (_listener, _file) = bind(&path).await.unwrap();
+        let _listener = bind(&path).await.unwrap();
         assert!(UnixStream::connect(&path).await.is_ok());
     }
 
@@ -140,21 +121,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("slb.sock");
         fs::write(&path, "precious").unwrap();
-        let error = bind(&path).await.map(|_| ()).unwrap_err();
+        let error = bind(&path).await.unwrap_err();
         assert!(matches!(error, SocketError::NotASocket(_)), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"precious");
-    }
-
-    #[tokio::test]
-    async fn the_socket_file_goes_with_its_owner_but_a_successors_stays() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("slb.sock");
-        let (listener, file) = bind(&path).await.unwrap();
-        drop(listener);
-        let (_successor, successors) = bind(&path).await.unwrap();
-        drop(file);
-        assert!(path.exists());
-        drop(successors);
-        assert!(!path.exists());
     }
 }
