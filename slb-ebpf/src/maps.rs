@@ -34,7 +34,7 @@ const MAPPED: usize = 1 << 10;
 const CURSOR_WORDS: usize = 8;
 
 #[btf_map]
-pub static META: Array<Meta, 1> = Array::new();
+pub static META: Array<Meta, 1, MAPPED> = Array::new();
 #[btf_map]
 pub static CONNECTIONS4: Array<[u64; BUCKET_WORDS_V4], 1024, MAPPED> = Array::new();
 #[btf_map]

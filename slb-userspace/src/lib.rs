@@ -1,1 +1,16 @@
-//! The SLB library.
+//! The SLB daemon and its command line as a library; the binaries are a few lines each.
+
+pub mod api;
+pub mod bpf;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod expiry;
+pub mod health;
+pub mod maps;
+pub mod network;
+pub mod overlay;
+pub mod plan;
+pub mod preflight;
+pub mod reconciler;
+pub mod status;

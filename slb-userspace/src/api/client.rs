@@ -1,10 +1,6 @@
 //! The API's end in the command line: asks the daemon over the unix socket.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, path::PathBuf, time::Duration};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -19,12 +15,15 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::{
+    changes::ChangeReport,
     command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight},
     connections::{ConnectionFilter, ConnectionList},
     error::ApiError,
     lists::{BackendList, ListenerList},
+    query::with_query,
     selector::ListenerSelector,
-    types::{ChangeReport, Status, VerdictList},
+    types::Status,
+    verdicts::VerdictList,
 };
 
 /// How long an answer may take; a reload of a large configuration takes seconds.
@@ -41,12 +40,12 @@ pub struct Client {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("slbd does not answer on {}: {}", .socket.display(), not_answering(.source))]
+    #[error("slbd does not answer on {}: {}", .socket.display(), not_answering(.reason))]
     NotAnswering {
         /// The socket file.
         socket: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The socket is not for this user.
     #[error("slbd cannot be asked on {}: permission denied", .0.display())]
@@ -83,17 +82,19 @@ impl ClientError {
                 Some("run it with sudo, or as a member of the socket's group")
             }
             Self::TimedOut { .. } => Some("`journalctl -u slb` shows what it is doing"),
-            Self::Garbled { .. } => Some("slbd may have stopped meanwhile, or be of another version"),
+            Self::Garbled { .. } => {
+                Some("slbd may have stopped meanwhile, or be of another version")
+            }
             Self::Answered(error) => error.hint.as_deref(),
         }
     }
 }
 
-fn not_answering(source: &io::Error) -> String {
-    match source.kind() {
+fn not_answering(reason: &io::Error) -> String {
+    match reason.kind() {
         io::ErrorKind::NotFound => "there is no such socket; is it not running?".to_owned(),
         io::ErrorKind::ConnectionRefused => "nobody listens; is it not running?".to_owned(),
-        _ => source.to_string(),
+        _ => reason.to_string(),
     }
 }
 
@@ -107,11 +108,6 @@ impl Client {
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
-    }
-
-    /// The socket file.
-    pub fn socket(&self) -> &Path {
-        &self.socket
     }
 
     /// Everything that there is to see.
@@ -276,11 +272,11 @@ impl Client {
         answer
     }
 
-    fn absent(&self, source: io::Error) -> ClientError {
+    fn absent(&self, reason: io::Error) -> ClientError {
         let socket = self.socket.clone();
-        match source.kind() {
+        match reason.kind() {
             io::ErrorKind::PermissionDenied => ClientError::PermissionDenied(socket),
-            _ => ClientError::NotAnswering { socket, source },
+            _ => ClientError::NotAnswering { socket, reason },
         }
     }
 
@@ -288,42 +284,5 @@ impl Client {
         // hyper says what went wrong only in the source.
         let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
         ClientError::Garbled { socket: self.socket.clone(), reason: format!("{error}{source}") }
-    }
-}
-
-/// A path with those pairs that have a value.
-fn with_query(path: &str, pairs: &[(&str, Option<String>)]) -> String {
-    let mut uri = path.to_owned();
-    for (key, value) in pairs {
-        if let Some(value) = value {
-            uri.push(if uri.contains('?') { '&' } else { '?' });
-            uri.push_str(key);
-            uri.push('=');
-            push_encoded(&mut uri, value);
-        }
-    }
-    uri
-}
-
-/// Appends `text` so that it can stand in a query (RFC 3986, 2.1).
-fn push_encoded(uri: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_holds_what_is_set_and_nothing_that_could_end_it() {
-        let pairs = [("a", None), ("b", Some("[fd00::1]:80".to_owned())), ("c", Some("&=ä".into()))];
-        assert_eq!(with_query("/p", &pairs), "/p?b=%5Bfd00%3A%3A1%5D%3A80&c=%26%3D%C3%A4");
-        assert_eq!(with_query("/p", &[("a", None)]), "/p");
     }
 }

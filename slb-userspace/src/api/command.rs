@@ -7,10 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    changes::ChangeReport,
     connections::{ConnectionFilter, ConnectionList},
     error::{ApiError, ErrorKind},
     selector::{BackendSelector, ListenerSelector},
-    types::{ChangeReport, Status, VerdictList},
+    types::Status,
+    verdicts::VerdictList,
 };
 use crate::config::model::Role;
 

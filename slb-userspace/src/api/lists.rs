@@ -99,10 +99,10 @@ impl Status {
             .iter()
             .filter(|(selector, _)| only.is_none_or(|asked| asked == selector))
             .flat_map(|(selector, listener)| {
-                listener
-                    .backends
-                    .iter()
-                    .map(|backend| BackendRow { listener: selector.clone(), backend: backend.clone() })
+                listener.backends.iter().map(|backend| BackendRow {
+                    listener: selector.clone(),
+                    backend: backend.clone(),
+                })
             })
             .collect();
         Ok(BackendList { backends })
@@ -110,9 +110,9 @@ impl Status {
 
     /// Every listener with its instance, in file order.
     pub fn listeners(&self) -> impl Iterator<Item = (&InstanceStatus, &ListenerStatus)> {
-        self.instances
-            .iter()
-            .flat_map(|instance| instance.listeners.iter().map(move |listener| (instance, listener)))
+        self.instances.iter().flat_map(|instance| {
+            instance.listeners.iter().map(move |listener| (instance, listener))
+        })
     }
 }
 
@@ -133,9 +133,8 @@ mod tests {
 
     #[test]
     fn asking_for_the_backends_of_an_unknown_listener_lists_the_known_ones() {
-        let error = samples::status()
-            .backend_list(Some(&"shop/tcp:81".parse().unwrap()))
-            .unwrap_err();
+        let error =
+            samples::status().backend_list(Some(&"shop/tcp:81".parse().unwrap())).unwrap_err();
         assert_eq!(error.hint.as_deref(), Some("listeners: shop/tcp:80, shop/udp:53"));
     }
 

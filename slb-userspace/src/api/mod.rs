@@ -1,8 +1,9 @@
 //! The API on the unix socket: what programs and the command line may ask the daemon.
 //!
 //! The way of a request: [`client`] → socket → [`server`] → [`command`] → the daemon's loop, which
-//! alone knows the state and answers. What the API says is in [`types`], [`lists`] and
-//! [`connections`]; how an operator names a listener or a backend is in [`selector`].
+//! alone knows the state and answers. What the API says is in [`types`], [`lists`],
+//! [`connections`], [`verdicts`] and [`changes`]; how an operator names a listener or a backend is
+//! in [`selector`].
 //!
 //! | request | body or query | answer |
 //! |---|---|---|
@@ -19,11 +20,13 @@
 //!
 //! Every error is an [`ApiError`] with the HTTP status of its kind.
 
+pub mod changes;
 pub mod client;
 pub mod command;
 pub mod connections;
 pub mod error;
 pub mod lists;
+mod query;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod selector;
@@ -32,8 +35,10 @@ mod socket;
 #[cfg(test)]
 mod tests;
 pub mod types;
+pub mod verdicts;
 
 pub use self::{
+    changes::{ChangeReport, Warning},
     client::{Client, ClientError},
     command::Command,
     connections::{
@@ -43,7 +48,8 @@ pub use self::{
     lists::{BackendList, BackendRow, ListenerList, ListenerRow},
     selector::{BackendSelector, ListenerSelector, SelectorError},
     types::{
-        Admin, BackendStatus, ChangeReport, Counts, DataplaneStatus, Health, InstanceStatus,
-        InterfaceStatus, ListenerStatus, Status, VerdictAction, VerdictCount, VerdictList, Warning,
+        Admin, BackendStatus, Counts, DataplaneStatus, Health, InstanceStatus, InterfaceStatus,
+        ListenerStatus, Status,
     },
+    verdicts::{VerdictAction, VerdictCount, VerdictList},
 };

@@ -26,13 +26,15 @@ use tokio::{
 
 pub use super::socket::SocketError;
 use super::{
+    changes::ChangeReport,
     command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight, Command, ask},
     connections::{ConnectionFilter, ConnectionList, MAX_LIMIT},
     error::{ApiError, ErrorKind},
     lists::{BackendList, ListenerList},
     selector::ListenerSelector,
     socket,
-    types::{ChangeReport, Status, VerdictList},
+    types::Status,
+    verdicts::VerdictList,
 };
 
 /// How long requests under way may take after the daemon was told to stop.

@@ -22,14 +22,14 @@ pub enum SocketError {
     #[error("{} is there and not a socket: remove it, or set another daemon.socket", .0.display())]
     NotASocket(PathBuf),
     /// The file system refuses.
-    #[error("socket {}: {what}: {source}", .path.display())]
+    #[error("socket {}: {what}: {reason}", .path.display())]
     Io {
         /// The socket file.
         path: PathBuf,
         /// What was being done.
         what: &'static str,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -38,9 +38,7 @@ pub enum SocketError {
 /// # Errors
 /// Another daemon answers on it, or the file system refuses.
 pub(super) async fn bind(path: &Path) -> Result<UnixListener, SocketError> {
-    let failed = |what| {
-        move |source| SocketError::Io { path: path.to_owned(), what, source }
-    };
+    let failed = |what| move |reason| SocketError::Io { path: path.to_owned(), what, reason };
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed("making its directory"))?;
     }
@@ -61,7 +59,7 @@ pub(super) async fn bind(path: &Path) -> Result<UnixListener, SocketError> {
 
 /// Whether a daemon answers on the socket.
 async fn is_taken(path: &Path) -> Result<bool, SocketError> {
-    let looking = |source| SocketError::Io { path: path.to_owned(), what: "looking at it", source };
+    let looking = |reason| SocketError::Io { path: path.to_owned(), what: "looking at it", reason };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(looking(error)),
@@ -77,7 +75,7 @@ async fn is_taken(path: &Path) -> Result<bool, SocketError> {
         Err(error) => Err(SocketError::Io {
             path: path.to_owned(),
             what: "asking whether another slbd answers",
-            source: error,
+            reason: error,
         }),
     }
 }

@@ -14,13 +14,14 @@ use tokio::{
 };
 
 use super::{
+    changes::ChangeReport,
     client::{Client, ClientError},
     command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight, Command},
     connections::{ConnectionFilter, ConnectionList},
     error::{ApiError, ErrorKind},
     samples,
     server::Server,
-    types::{ChangeReport, VerdictCount, VerdictList},
+    verdicts::{VerdictCount, VerdictList},
 };
 use crate::config::model::{Protocol, Role};
 
@@ -134,8 +135,7 @@ async fn every_field_of_a_filter_arrives() {
     };
     daemon.client().connections(&filter).await.unwrap();
     daemon.client().connections(&ConnectionFilter::default()).await.unwrap();
-    let expected =
-        [filter, ConnectionFilter::default()].map(|one| format!("Connections({one:?}"));
+    let expected = [filter, ConnectionFilter::default()].map(|one| format!("Connections({one:?}"));
     assert_eq!(daemon.asked(), expected);
 }
 
@@ -143,8 +143,7 @@ async fn every_field_of_a_filter_arrives() {
 async fn every_field_of_a_change_arrives_and_its_answer_comes_back() {
     let daemon = Daemon::start().await;
     let client = daemon.client();
-    let (listener, backend) =
-        ("shop/tcp:80".parse().unwrap(), "[fd01::12]:8080".parse().unwrap());
+    let (listener, backend) = ("shop/tcp:80".parse().unwrap(), "[fd01::12]:8080".parse().unwrap());
     let add = BackendAdd { listener, backend, weight: 7, role: Role::Backup };
     let report = client.backend_add(&add).await.unwrap();
     assert_eq!(report.changes, ["shop/tcp:80: [fd01::12]:8080 added"]);

@@ -1,21 +1,14 @@
-//! The daemon's state and its answers, as the API's JSON says them.
+//! The daemon's state, as the API's JSON says it.
 //!
 //! The names of the fields are a promise to programs: fields may be added, none goes or changes its
 //! meaning. What was added after the first version has a default, so that client and daemon may be
 //! of different versions.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use slb_common::{Action, Verdict};
 
-use crate::config::{
-    Diagnostic,
-    model::{ForwardingMode, Protocol, Role, Scheduler, XdpMode},
-};
+use crate::config::model::{ForwardingMode, Protocol, Role, Scheduler, XdpMode};
 
 /// Everything that `slb status` shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,61 +157,6 @@ pub enum Admin {
     Stopped,
 }
 
-/// How often packets ended in each way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerdictList {
-    /// Every verdict, in the order of its number.
-    pub verdicts: Vec<VerdictCount>,
-}
-
-/// How often packets ended in one way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerdictCount {
-    /// The metric's label.
-    pub label: String,
-    /// What became of the packets.
-    pub action: VerdictAction,
-    /// How many, since the tables were made.
-    pub packets: u64,
-    /// What it means and what to do about it.
-    pub manual: String,
-}
-
-/// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VerdictAction {
-    /// Untouched to the network stack.
-    Pass,
-    /// Rewritten and sent.
-    Forward,
-    /// Thrown away.
-    Drop,
-}
-
-/// What a reload or a command has changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeReport {
-    /// One sentence per change, in the order of doing; empty: all was so already.
-    pub changes: Vec<String>,
-    /// What the operator should know.
-    #[serde(default)]
-    pub warnings: Vec<Warning>,
-}
-
-/// Something that is accepted but may surprise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warning {
-    /// Place in a configuration file as `FILE:LINE:COLUMN`; absent if no file is to blame.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<String>,
-    /// What is surprising.
-    pub message: String,
-    /// What would be better.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
 const fn enabled() -> bool {
     true
 }
@@ -256,53 +194,6 @@ impl Admin {
             Self::Drained => "drained",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
-        }
-    }
-}
-
-impl VerdictCount {
-    /// A verdict of the program and its counter.
-    pub fn new(verdict: Verdict, packets: u64) -> Self {
-        let action = match verdict.action() {
-            Action::Pass => VerdictAction::Pass,
-            Action::Forward => VerdictAction::Forward,
-            Action::Drop => VerdictAction::Drop,
-        };
-        let manual = verdict.manual().split_whitespace().collect::<Vec<_>>().join(" ");
-        Self { label: verdict.label().to_owned(), action, packets, manual }
-    }
-}
-
-impl VerdictAction {
-    /// The word of the JSON.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Forward => "forward",
-            Self::Drop => "drop",
-        }
-    }
-}
-
-impl From<&Diagnostic> for Warning {
-    fn from(found: &Diagnostic) -> Self {
-        let place = found.position.map_or_else(
-            || found.file.clone(),
-            |at| format!("{}:{}:{}", found.file, at.line, at.column),
-        );
-        Self { place: Some(place), message: found.message.clone(), hint: found.hint.clone() }
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
-        }
-        write!(f, "warning: {}", self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
-            None => Ok(()),
         }
     }
 }
@@ -354,29 +245,5 @@ mod tests {
         for one in [Admin::Active, Admin::Drained, Admin::Draining, Admin::Stopped] {
             assert_eq!(serde_json::to_value(one).unwrap(), one.word());
         }
-        for one in [VerdictAction::Pass, VerdictAction::Forward, VerdictAction::Drop] {
-            assert_eq!(serde_json::to_value(one).unwrap(), one.word());
-        }
-    }
-
-    #[test]
-    fn a_verdict_carries_its_label_its_action_and_its_manual_as_one_clean_sentence() {
-        let count = VerdictCount::new(Verdict::DropHairpin, 7);
-        assert_eq!(count.label, "hairpin");
-        assert_eq!(count.action, VerdictAction::Drop);
-        assert_eq!(count.packets, 7);
-        assert_eq!(count.manual, "The backend is the client itself: nat cannot answer it.");
-    }
-
-    #[test]
-    fn a_warning_of_the_configuration_keeps_its_place() {
-        let text = "[dataplane]\ninterfaces = [\"eth0\"]\n\
-            [[instance]]\nname = \"shop\"\nvips = [\"10.0.0.100\"]\n\
-            [[instance.listener]]\nprotocol = \"tcp\"\nport = 21\n\
-            backends = [{ address = \"10.0.1.11\", port = 8080 }]\n";
-        let checked = crate::config::load_str("slb.toml", text).unwrap();
-        let warning = Warning::from(&checked.warnings[0]);
-        assert_eq!(warning.place.as_deref(), Some("slb.toml:8:8"));
-        assert!(warning.to_string().starts_with("slb.toml:8:8: warning: port 21"), "{warning}");
     }
 }

@@ -5,7 +5,7 @@
 //! no daemon.
 
 mod backend;
-mod check;
+pub mod check;
 mod conns;
 mod drops;
 mod listener;
@@ -45,10 +45,10 @@ const WRONG_USE: u8 = 2;
     2 wrong use or no daemon.")]
 struct Cli {
     /// Unix socket of slbd [default: $SLB_SOCKET, else /run/slb/slb.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", display_order = 100)]
     socket: Option<PathBuf>,
     /// Print JSON, as the API says it
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 101)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let format = if cli.json { Format::Json } else { Format::People(Style::of_stdout()) };
-    let socket = cli.socket.or_else(|| env::var_os(SOCKET_VARIABLE).map(PathBuf::from));
+    let socket = cli.socket.or_else(from_environment);
     let client = Client::new(socket.unwrap_or_else(|| DEFAULT_SOCKET.into()));
     let answer = match cli.command {
         Command::Check { file } => return check::run(&file, cli.json),
@@ -150,6 +150,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drops(selection) => wait_for(drops::run(&selection, &client, format))?,
     };
     print(&answer)
+}
+
+/// The variable's socket; an empty one counts as unset.
+fn from_environment() -> Option<PathBuf> {
+    env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn wait_for(answer: impl Future<Output = anyhow::Result<Answer>>) -> anyhow::Result<Answer> {

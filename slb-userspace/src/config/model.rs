@@ -47,7 +47,7 @@ pub struct DataplaneSettings {
     pub max_connections_v6: u32,
     /// Backend slots: one per listener, family and backend.
     pub max_backends: u32,
-    /// Places in the ring arena (4 bytes each) that schedulers draw from.
+    /// Places in the ring arena (8 bytes each) that schedulers draw from.
     pub ring_slots: u32,
     /// Where programs and maps are pinned; a directory of a BPF file system.
     pub pin_dir: PathBuf,

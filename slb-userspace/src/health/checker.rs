@@ -19,9 +19,8 @@ use crate::config::model::HealthCheck;
 
 /// Checks targets until it is dropped.
 ///
-/// A target costs a sleeping task of about a kilobyte, and one socket while it is being checked;
-/// nothing limits how many are checked at once, as waiting for a turn would break the documented
-/// times.
+/// A target costs about two kilobytes, and one socket while it is being checked; nothing limits
+/// how many are checked at once, as waiting for a turn would break the documented times.
 #[derive(Debug)]
 pub struct Checker {
     changes: mpsc::Sender<Change>,
@@ -83,15 +82,10 @@ impl Checker {
     /// A target that is checked already in the same way is left alone, one whose check is another
     /// now keeps its health. Must be called within a tokio runtime.
     pub fn set_targets(&mut self, targets: Vec<Target>) {
-        let mut starting: HashMap<TargetKey, HealthCheck> = targets
-            .into_iter()
-            .map(|target| (target.key, target.check))
-            .collect();
-        self.running
-            .retain(|key, running| starting.get(key) == Some(&running.check));
-        self.observations
-            .lock()
-            .retain(|key, _| starting.contains_key(key));
+        let mut starting: HashMap<TargetKey, HealthCheck> =
+            targets.into_iter().map(|target| (target.key, target.check)).collect();
+        self.running.retain(|key, running| starting.get(key) == Some(&running.check));
+        self.observations.lock().retain(|key, _| starting.contains_key(key));
         starting.retain(|key, _| !self.running.contains_key(key));
         for (key, check) in starting {
             self.start(Target { key, check });
@@ -119,8 +113,7 @@ impl Checker {
         self.runs += 1;
         let run = self.runs;
         let last_known = self.last_known.get(&target.key).copied();
-        self.observations
-            .begin(&target, run, last_known.unwrap_or(Health::Checking));
+        self.observations.begin(&target, run, last_known.unwrap_or(Health::Checking));
 
         let check = target.check.clone();
         let key = target.key.clone();
@@ -130,13 +123,7 @@ impl Checker {
             self.observations.clone(),
             self.changes.clone(),
         ));
-        self.running.insert(
-            key,
-            Running {
-                check,
-                task: task.abort_handle(),
-            },
-        );
+        self.running.insert(key, Running { check, task: task.abort_handle() });
     }
 }
 
@@ -196,10 +183,7 @@ async fn check_for_ever(
     observations: Observations,
     changes: mpsc::Sender<Change>,
 ) {
-    let endpoint = Endpoint {
-        address: target.asked(),
-        source: None,
-    };
+    let endpoint = Endpoint { address: target.asked(), source: None };
     let schedule = Schedule::first(&target.key, target.check.interval, Instant::now());
     let (target, observations, changes) = (&target, &observations, &changes);
     let check = || check_once(endpoint, &target.check);
@@ -218,13 +202,7 @@ async fn check_for_ever(
 }
 
 fn log(change: &Change) {
-    let Change {
-        key,
-        previous,
-        health,
-        reason,
-        ..
-    } = change;
+    let Change { key, previous, health, reason, .. } = change;
     match health {
         Health::Unhealthy => tracing::warn!("{key} is {health}, was {previous}: {reason}"),
         _ => tracing::info!("{key} is {health}, was {previous}: {reason}"),

@@ -2,15 +2,9 @@
 
 use std::{error::Error, io, time::Duration};
 
-use super::state::CheckResult;
+use libc::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
 
-// Numbers of errno(3) that `io::ErrorKind` does not tell apart; the same on every Linux.
-const EPERM: i32 = 1;
-const ENOMEM: i32 = 12;
-const EACCES: i32 = 13;
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
-const ENOBUFS: i32 = 105;
+use super::state::CheckResult;
 
 /// Why a check did not succeed. Its `Display` is the reason that status and events show.
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +59,7 @@ impl Fault {
                 None => io::Error::new(system.kind(), system.to_string()),
             });
         }
-        if error.is_parse() {
-            Self::NotHttp
-        } else {
-            Self::Closed
-        }
+        if error.is_parse() { Self::NotHttp } else { Self::Closed }
     }
 
     /// What the fault says about the backend: nothing if this host is to blame.
@@ -158,13 +148,8 @@ mod tests {
 
     #[test]
     fn a_status_names_every_class_that_is_wanted() {
-        let fault = |codes: &[u16]| {
-            Fault::Status {
-                status: 404,
-                codes: codes.to_vec(),
-            }
-            .to_string()
-        };
+        let fault =
+            |codes: &[u16]| Fault::Status { status: 404, codes: codes.to_vec() }.to_string();
         assert_eq!(fault(&[2]), "status 404, want 2xx");
         assert_eq!(fault(&[2, 3]), "status 404, want 2xx or 3xx");
         assert_eq!(fault(&[2, 3, 5]), "status 404, want 2xx, 3xx or 5xx");
@@ -173,10 +158,7 @@ mod tests {
     #[test]
     fn a_timeout_says_how_long_was_waited() {
         let after = Duration::from_secs(5);
-        assert_eq!(
-            Fault::NoConnection { after }.to_string(),
-            "timed out after 5 s"
-        );
+        assert_eq!(Fault::NoConnection { after }.to_string(), "timed out after 5 s");
         assert_eq!(
             Fault::NoAnswer { after }.to_string(),
             "timed out after 5 s waiting for the answer"
@@ -195,18 +177,11 @@ mod tests {
             (1, "forbidden by a firewall or policy of this host", Failure),
             (24, "this host is out of file descriptors", Inconclusive),
             (105, "this host is out of memory for sockets", Inconclusive),
-            (
-                99,
-                "no free local address and port on this host",
-                Inconclusive,
-            ),
+            (99, "no free local address and port on this host", Inconclusive),
         ];
         for (number, words, result) in said {
             let fault = Fault::System(io::Error::from_raw_os_error(number));
-            assert_eq!(
-                (fault.to_string().as_str(), fault.result()),
-                (words, result)
-            );
+            assert_eq!((fault.to_string().as_str(), fault.result()), (words, result));
         }
     }
 }

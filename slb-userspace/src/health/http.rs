@@ -54,10 +54,7 @@ pub(super) async fn probe(
     if check.codes.contains(&(status / 100)) {
         Ok(Answer::Status(status))
     } else {
-        Err(Fault::Status {
-            status,
-            codes: check.codes.clone(),
-        })
+        Err(Fault::Status { status, codes: check.codes.clone() })
     }
 }
 
@@ -67,15 +64,13 @@ fn request(address: SocketAddr, check: &HttpCheck) -> Result<Request<Empty<Bytes
         HttpMethod::Get => Method::GET,
         HttpMethod::Head => Method::HEAD,
     };
-    let path: PathAndQuery = check.path.parse().map_err(|_| Fault::Request {
-        part: "path",
-        written: check.path.clone(),
-    })?;
+    let path: PathAndQuery = check
+        .path
+        .parse()
+        .map_err(|_| Fault::Request { part: "path", written: check.path.clone() })?;
     let host = host(address, check);
-    let host = HeaderValue::from_str(&host).map_err(|_| Fault::Request {
-        part: "domain",
-        written: host,
-    })?;
+    let host = HeaderValue::from_str(&host)
+        .map_err(|_| Fault::Request { part: "domain", written: host })?;
 
     let mut request = Request::new(Empty::new());
     *request.method_mut() = method;
@@ -118,6 +113,7 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
         task::JoinHandle,
+        time::timeout,
     };
 
     use super::*;
@@ -125,12 +121,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(5);
 
     fn check(method: HttpMethod, domain: &str) -> HttpCheck {
-        HttpCheck {
-            method,
-            path: "/up?x=1".into(),
-            domain: domain.into(),
-            codes: vec![2, 3],
-        }
+        HttpCheck { method, path: "/up?x=1".into(), domain: domain.into(), codes: vec![2, 3] }
     }
 
     /// A backend that takes one request, answers with these bytes, and returns the request.
@@ -146,13 +137,7 @@ mod tests {
             client.write_all(answer).await.unwrap();
             String::from_utf8(request).unwrap()
         });
-        (
-            Endpoint {
-                address,
-                source: None,
-            },
-            served,
-        )
+        (Endpoint { address, source: None }, served)
     }
 
     async fn answer_to_get(answer: &'static [u8]) -> Result<Answer, String> {
@@ -192,25 +177,16 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_http_is_called_so() {
         let ssh = b"SSH-2.0-OpenSSH_10.0\r\n";
-        assert_eq!(
-            answer_to_get(ssh).await,
-            Err("the answer is not HTTP".into())
-        );
+        assert_eq!(answer_to_get(ssh).await, Err("the answer is not HTTP".into()));
         let tls_alert = b"\x15\x03\x03\x00\x02\x02\x46";
-        assert_eq!(
-            answer_to_get(tls_alert).await,
-            Err("the answer is not HTTP".into())
-        );
+        assert_eq!(answer_to_get(tls_alert).await, Err("the answer is not HTTP".into()));
     }
 
     #[tokio::test]
     async fn a_connection_that_ends_before_the_answer_is_called_so() {
         let words = "connection closed without an answer";
         assert_eq!(answer_to_get(b"").await, Err(words.into()));
-        assert_eq!(
-            answer_to_get(b"HTTP/1.1 200 OK\r\nserv").await,
-            Err(words.into())
-        );
+        assert_eq!(answer_to_get(b"HTTP/1.1 200 OK\r\nserv").await, Err(words.into()));
     }
 
     #[tokio::test]
@@ -222,13 +198,8 @@ mod tests {
             client.read_exact(&mut [0; 10]).await.unwrap();
             // Closed with unread bytes of the request.
         });
-        let endpoint = Endpoint {
-            address,
-            source: None,
-        };
-        let fault = probe(endpoint, &check(HttpMethod::Get, ""), LIMIT)
-            .await
-            .unwrap_err();
+        let endpoint = Endpoint { address, source: None };
+        let fault = probe(endpoint, &check(HttpMethod::Get, ""), LIMIT).await.unwrap_err();
         assert_eq!(fault.to_string(), "connection reset");
         served.await.unwrap();
     }
@@ -236,38 +207,23 @@ mod tests {
     #[tokio::test]
     async fn a_backend_that_connects_and_never_answers_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = Endpoint {
-            address: listener.local_addr().unwrap(),
-            source: None,
-        };
-        let limit = Duration::from_millis(50);
-        let fault = probe(endpoint, &check(HttpMethod::Get, ""), limit)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            fault.to_string(),
-            "timed out after 50 ms waiting for the answer"
-        );
+        let endpoint = Endpoint { address: listener.local_addr().unwrap(), source: None };
+        let (get, limit) = (check(HttpMethod::Get, ""), Duration::from_millis(50));
+        let answer = timeout(LIMIT, probe(endpoint, &get, limit)).await.expect("waits longer");
+        let words = "timed out after 50 ms waiting for the answer";
+        assert_eq!(answer.unwrap_err().to_string(), words);
     }
 
     #[tokio::test]
     async fn a_get_asks_for_the_path_by_the_address_and_says_who_asks() {
         let (endpoint, served) = backend(b"HTTP/1.1 200 OK\r\n\r\n").await;
-        probe(endpoint, &check(HttpMethod::Get, ""), LIMIT)
-            .await
-            .unwrap();
+        probe(endpoint, &check(HttpMethod::Get, ""), LIMIT).await.unwrap();
         let request = served.await.unwrap();
         let mut lines = request.split("\r\n");
         assert_eq!(lines.next(), Some("GET /up?x=1 HTTP/1.1"));
         let headers: Vec<&str> = lines.collect();
-        assert!(
-            headers.contains(&format!("host: {}", endpoint.address).as_str()),
-            "{request}"
-        );
-        assert!(
-            headers.contains(&format!("user-agent: {WHO}").as_str()),
-            "{request}"
-        );
+        assert!(headers.contains(&format!("host: {}", endpoint.address).as_str()), "{request}");
+        assert!(headers.contains(&format!("user-agent: {WHO}").as_str()), "{request}");
         assert!(headers.contains(&"connection: close"), "{request}");
     }
 
@@ -277,10 +233,7 @@ mod tests {
         let answer = probe(endpoint, &check(HttpMethod::Head, "shop.example"), LIMIT).await;
         assert_eq!(answer.unwrap(), Answer::Status(200));
         let request = served.await.unwrap();
-        assert!(
-            request.starts_with("HEAD /up?x=1 HTTP/1.1\r\n"),
-            "{request}"
-        );
+        assert!(request.starts_with("HEAD /up?x=1 HTTP/1.1\r\n"), "{request}");
         assert!(request.contains("\r\nhost: shop.example\r\n"), "{request}");
     }
 
@@ -296,20 +249,10 @@ mod tests {
     #[test]
     fn every_character_that_a_path_may_have_is_sent() {
         let path = "/-_/.%?#&=aZ9";
-        let check = HttpCheck {
-            path: path.into(),
-            ..check(HttpMethod::Get, "")
-        };
+        let check = HttpCheck { path: path.into(), ..check(HttpMethod::Get, "") };
         let request = request("10.0.1.11:80".parse().unwrap(), &check).unwrap();
-        assert_eq!(
-            request.uri().to_string(),
-            "/-_/.%?",
-            "all before the fragment"
-        );
-        let double = HttpCheck {
-            path: "//up".into(),
-            ..check
-        };
+        assert_eq!(request.uri().to_string(), "/-_/.%?", "all before the fragment");
+        let double = HttpCheck { path: "//up".into(), ..check };
         let request = super::request("10.0.1.11:80".parse().unwrap(), &double).unwrap();
         assert_eq!(request.uri().to_string(), "//up");
     }

@@ -43,20 +43,11 @@ pub async fn check_once(endpoint: Endpoint, check: &HealthCheck) -> Outcome {
     };
     let took = start.elapsed();
     let (result, reason) = match answer {
-        Ok(Answer::Connected) => (
-            CheckResult::Success,
-            format!("connected in {}", spoken(took)),
-        ),
-        Ok(Answer::Status(status)) => (
-            CheckResult::Success,
-            format!("HTTP {status} in {}", spoken(took)),
-        ),
+        Ok(Answer::Connected) => (CheckResult::Success, format!("connected in {}", spoken(took))),
+        Ok(Answer::Status(status)) => {
+            (CheckResult::Success, format!("HTTP {status} in {}", spoken(took)))
+        }
         Err(fault) => (fault.result(), fault.to_string()),
     };
-    Outcome {
-        result,
-        reason,
-        took,
-        at: SystemTime::now(),
-    }
+    Outcome { result, reason, took, at: SystemTime::now() }
 }

@@ -77,10 +77,7 @@ pub struct Thresholds {
 
 impl From<&HealthCheck> for Thresholds {
     fn from(check: &HealthCheck) -> Self {
-        Self {
-            healthy: check.healthy,
-            unhealthy: check.unhealthy,
-        }
+        Self { healthy: check.healthy, unhealthy: check.unhealthy }
     }
 }
 
@@ -157,10 +154,7 @@ impl BackendHealth {
             successes: 0,
             failures: 0,
         };
-        Self {
-            thresholds,
-            observed,
-        }
+        Self { thresholds, observed }
     }
 
     /// The check is another one now: the health stays, the row of results begins anew, as those
@@ -175,12 +169,7 @@ impl BackendHealth {
     /// An inconclusive one is remembered as the last reason, and neither lengthens nor breaks a
     /// row of results.
     pub fn observe(&mut self, outcome: Outcome) -> Option<Transition> {
-        let Outcome {
-            result,
-            reason,
-            took,
-            at,
-        } = outcome;
+        let Outcome { result, reason, took, at } = outcome;
         let observed = &mut self.observed;
         observed.reason = reason;
         observed.last_check = Some(at);

@@ -22,11 +22,7 @@ pub struct TargetKey {
 
 impl fmt::Display for TargetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}/{} backend {}",
-            self.instance, self.protocol, self.port, self.backend
-        )
+        write!(f, "{} {}/{} backend {}", self.instance, self.protocol, self.port, self.backend)
     }
 }
 
@@ -85,10 +81,7 @@ mod tests {
             unhealthy: 3,
             port: None,
         };
-        let own = Target {
-            key: key.clone(),
-            check: check.clone(),
-        };
+        let own = Target { key: key.clone(), check: check.clone() };
         assert_eq!(own.asked(), "[fd01::11]:8080".parse().unwrap());
 
         check.port = Some(9000);

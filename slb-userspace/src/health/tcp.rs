@@ -23,11 +23,7 @@ use super::{
 ///
 /// The fault, if no SYN-ACK comes within `limit`.
 pub(super) async fn probe(endpoint: Endpoint, limit: Duration) -> Result<Answer, Fault> {
-    let socket = socket(endpoint).map_err(Fault::System)?;
-    socket.set_zero_linger().map_err(Fault::System)?;
-    SockRef::from(&socket)
-        .set_tcp_quickack(false)
-        .map_err(Fault::System)?;
+    let socket = traceless_socket(endpoint).map_err(Fault::System)?;
     drop(connected(socket, endpoint.address, limit).await?);
     Ok(Answer::Connected)
 }
@@ -40,6 +36,14 @@ pub(super) async fn probe(endpoint: Endpoint, limit: Duration) -> Result<Answer,
 pub(super) async fn connect(endpoint: Endpoint, limit: Duration) -> Result<TcpStream, Fault> {
     let socket = socket(endpoint).map_err(Fault::System)?;
     connected(socket, endpoint.address, limit).await
+}
+
+/// A socket whose handshake is not completed at once, and that resets when it is closed.
+fn traceless_socket(endpoint: Endpoint) -> io::Result<TcpSocket> {
+    let socket = socket(endpoint)?;
+    SockRef::from(&socket).set_tcp_quickack(false)?;
+    socket.set_zero_linger()?;
+    Ok(socket)
 }
 
 fn socket(endpoint: Endpoint) -> io::Result<TcpSocket> {
@@ -75,10 +79,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(5);
 
     fn to(address: SocketAddr) -> Endpoint {
-        Endpoint {
-            address,
-            source: None,
-        }
+        Endpoint { address, source: None }
     }
 
     #[tokio::test]
@@ -93,22 +94,16 @@ mod tests {
             }
             let queued = std::iter::from_fn(|| listener.accept().ok()).count();
             // A pause of this process may complete some; they are reset all the same.
-            assert!(
-                queued < 50,
-                "{queued} connections of 100 checks were left to the backend"
-            );
+            assert!(queued < 50, "{queued} connections of 100 checks were left to the backend");
         }
     }
 
     #[tokio::test]
     async fn a_connection_that_was_completed_is_reset_at_once() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let socket = socket(to(listener.local_addr().unwrap())).unwrap();
-        socket.set_zero_linger().unwrap();
-        let client = socket
-            .connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let socket = traceless_socket(to(listener.local_addr().unwrap())).unwrap();
+        SockRef::from(&socket).set_tcp_quickack(true).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
         let (served, _) = listener.accept().await.unwrap();
         drop(client);
         served.readable().await.unwrap();
@@ -121,18 +116,14 @@ mod tests {
         // Bound and not listening, so that nobody else can take the port meanwhile.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let fault = probe(to(taken.local_addr().unwrap()), LIMIT)
-            .await
-            .unwrap_err();
+        let fault = probe(to(taken.local_addr().unwrap()), LIMIT).await.unwrap_err();
         assert_eq!(fault.to_string(), "connection refused");
     }
 
     #[tokio::test]
     async fn a_host_that_answers_no_syn_times_out() {
         let (_listener, _queued, address) = deaf_listener();
-        let fault = probe(to(address), Duration::from_millis(50))
-            .await
-            .unwrap_err();
+        let fault = probe(to(address), Duration::from_millis(50)).await.unwrap_err();
         assert_eq!(fault.to_string(), "timed out after 50 ms");
     }
 
@@ -141,15 +132,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let source = IpAddr::from([127, 0, 0, 77]);
-        let client = connect(
-            Endpoint {
-                address,
-                source: Some(source),
-            },
-            LIMIT,
-        )
-        .await
-        .unwrap();
+        let client = connect(Endpoint { address, source: Some(source) }, LIMIT).await.unwrap();
         let (_served, from) = listener.accept().await.unwrap();
         assert_eq!(from.ip(), source);
         drop(client);
@@ -158,9 +141,7 @@ mod tests {
     /// A listener whose accept queue is full: its kernel answers no further SYN.
     fn deaf_listener() -> (Socket, Vec<Socket>, SocketAddr) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener
-            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-            .unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         listener.listen(0).unwrap();
         let address = listener.local_addr().unwrap();
         let queued = (0..4).map(|_| {

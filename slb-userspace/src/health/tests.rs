@@ -45,10 +45,7 @@ fn http() -> CheckKind {
 }
 
 async fn next(changes: &mut mpsc::Receiver<Change>) -> Change {
-    timeout(PATIENCE, changes.recv())
-        .await
-        .expect("no change came")
-        .expect("the checker ended")
+    timeout(PATIENCE, changes.recv()).await.expect("no change came").expect("the checker ended")
 }
 
 /// Waits until what is known about `key` is so.
@@ -68,9 +65,7 @@ async fn until(checker: &Checker, key: &TargetKey, so: impl Fn(&Observed) -> boo
 /// A bound socket: refuses until it listens, and nobody else can take its port.
 fn closed_port() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
 }
@@ -85,11 +80,7 @@ async fn scripted(statuses: &'static [u16]) -> SocketAddr {
         for status in statuses.iter().chain(std::iter::repeat(last)) {
             let mut client = loop {
                 let (mut client, _) = listener.accept().await.unwrap();
-                if client
-                    .read(&mut [0; 1024])
-                    .await
-                    .is_ok_and(|bytes| bytes > 0)
-                {
+                if client.read(&mut [0; 1024]).await.is_ok_and(|bytes| bytes > 0) {
                     break client;
                 }
             };
@@ -103,10 +94,8 @@ async fn scripted(statuses: &'static [u16]) -> SocketAddr {
 #[tokio::test]
 async fn exactly_the_checks_that_reach_a_threshold_change_the_health() {
     // The status of each deciding answer is one that no other has.
-    let backend = scripted(&[
-        200, 503, 503, 200, 503, 503, 504, 202, 503, 503, 202, 203, 204,
-    ])
-    .await;
+    let backend =
+        scripted(&[200, 503, 503, 200, 503, 503, 504, 202, 503, 503, 202, 203, 204]).await;
     let (sender, mut changes) = mpsc::channel(16);
     let mut checker = Checker::new(sender);
     checker.set_targets(vec![target(80, backend, http())]);
@@ -118,11 +107,7 @@ async fn exactly_the_checks_that_reach_a_threshold_change_the_health() {
     }
     assert_eq!((told[0].0, told[0].1), (Health::Checking, Health::Healthy));
     assert!(told[0].2.starts_with("HTTP 200 in "), "{}", told[0].2);
-    let gone = (
-        Health::Healthy,
-        Health::Unhealthy,
-        "status 504, want 2xx".to_owned(),
-    );
+    let gone = (Health::Healthy, Health::Unhealthy, "status 504, want 2xx".to_owned());
     assert_eq!(told[1], gone);
     assert_eq!((told[2].0, told[2].1), (Health::Unhealthy, Health::Healthy));
     assert!(told[2].2.starts_with("HTTP 203 in "), "{}", told[2].2);
@@ -138,28 +123,15 @@ async fn a_refusing_backend_comes_back_without_a_restart() {
     assert_eq!(checker.snapshot()[&target.key].health, Health::Checking);
 
     let refused = next(&mut changes).await;
-    assert_eq!(
-        (refused.previous, refused.health),
-        (Health::Checking, Health::Unhealthy)
-    );
-    assert_eq!(
-        (&refused.key, refused.reason.as_str()),
-        (&target.key, "connection refused")
-    );
+    assert_eq!((refused.previous, refused.health), (Health::Checking, Health::Unhealthy));
+    assert_eq!((&refused.key, refused.reason.as_str()), (&target.key, "connection refused"));
 
     socket.listen(16).unwrap();
     let back = next(&mut changes).await;
-    assert_eq!(
-        (back.previous, back.health),
-        (Health::Unhealthy, Health::Healthy)
-    );
+    assert_eq!((back.previous, back.health), (Health::Unhealthy, Health::Healthy));
     assert!(back.reason.starts_with("connected in "), "{}", back.reason);
 
-    let known = checker
-        .observations()
-        .snapshot()
-        .remove(&target.key)
-        .unwrap();
+    let known = checker.observations().snapshot().remove(&target.key).unwrap();
     assert_eq!((known.health, known.since), (Health::Healthy, back.at));
 }
 
@@ -168,19 +140,13 @@ async fn two_listeners_check_the_backend_they_share_each_in_its_own_way() {
     let backend = scripted(&[404]).await;
     let (sender, mut changes) = mpsc::channel(16);
     let mut checker = Checker::new(sender);
-    checker.set_targets(vec![
-        target(80, backend, http()),
-        target(81, backend, CheckKind::Tcp),
-    ]);
+    checker.set_targets(vec![target(80, backend, http()), target(81, backend, CheckKind::Tcp)]);
     let mut told = HashMap::new();
     for _ in 0..2 {
         let change = next(&mut changes).await;
         told.insert(change.key.port, change.health);
     }
-    assert_eq!(
-        told,
-        HashMap::from([(80, Health::Unhealthy), (81, Health::Healthy)])
-    );
+    assert_eq!(told, HashMap::from([(80, Health::Unhealthy), (81, Health::Healthy)]));
 }
 
 #[tokio::test]
@@ -197,15 +163,9 @@ async fn another_check_keeps_the_health_and_is_used_from_then_on() {
     checker.set_targets(vec![target.clone()]);
     assert_eq!(checker.snapshot()[&target.key].health, Health::Healthy);
     let change = next(&mut changes).await;
-    assert_eq!(
-        (change.previous, change.health),
-        (Health::Healthy, Health::Unhealthy)
-    );
+    assert_eq!((change.previous, change.health), (Health::Healthy, Health::Unhealthy));
     let known = checker.snapshot().remove(&target.key).unwrap();
-    assert!(
-        known.failures >= 3,
-        "the first result decided alone: {known:?}"
-    );
+    assert!(known.failures >= 3, "the first result decided alone: {known:?}");
 }
 
 #[tokio::test]
@@ -219,10 +179,7 @@ async fn a_resumed_health_is_known_at_once_and_changes_by_threshold_only() {
     assert_eq!(checker.snapshot()[&target.key].health, Health::Healthy);
 
     let change = next(&mut changes).await;
-    assert_eq!(
-        (change.previous, change.health),
-        (Health::Healthy, Health::Unhealthy)
-    );
+    assert_eq!((change.previous, change.health), (Health::Healthy, Health::Unhealthy));
     assert!(checker.snapshot()[&target.key].failures >= 3);
 
     // A backend that is taken away and comes back later is a new one.
@@ -237,10 +194,7 @@ async fn a_target_that_is_taken_away_is_forgotten_and_the_others_go_on() {
     let backend = listener.local_addr().unwrap();
     let (sender, _changes) = mpsc::channel(16);
     let mut checker = Checker::new(sender);
-    let (stays, goes) = (
-        target(80, backend, CheckKind::Tcp),
-        target(81, backend, CheckKind::Tcp),
-    );
+    let (stays, goes) = (target(80, backend, CheckKind::Tcp), target(81, backend, CheckKind::Tcp));
     checker.set_targets(vec![stays.clone(), goes.clone()]);
     until(&checker, &goes.key, |goes| goes.successes >= 1).await;
     let before = until(&checker, &stays.key, |stays| stays.successes >= 1).await;
@@ -279,11 +233,7 @@ async fn a_dropped_checker_stops_every_check() {
     let (sender, mut changes) = mpsc::channel(1);
     let mut checker = Checker::new(sender);
     // More than the channel takes, so that some are stopped while they wait for a place.
-    checker.set_targets(
-        (1..=100)
-            .map(|port| target(port, backend, CheckKind::Tcp))
-            .collect(),
-    );
+    checker.set_targets((1..=100).map(|port| target(port, backend, CheckKind::Tcp)).collect());
     next(&mut changes).await;
     drop(checker);
     // The channel ends when the last task has let go of it.

@@ -27,10 +27,7 @@ impl Schedule {
     /// The first check of a target: within one interval from `now`, at a place of its own.
     pub fn first(target: &impl Hash, interval: Duration, now: Instant) -> Self {
         let interval = interval.max(SHORTEST_INTERVAL);
-        Self {
-            interval,
-            due: now + place(target, interval),
-        }
+        Self { interval, due: now + place(target, interval) }
     }
 
     /// When the next check is to start.
@@ -48,9 +45,7 @@ impl Schedule {
         if late >= self.interval {
             // The host stood still: the starts that were missed are not made up for.
             let missed = late.as_nanos() / self.interval.as_nanos() + 1;
-            self.due += self
-                .interval
-                .saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX));
+            self.due += self.interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX));
         }
     }
 }
@@ -128,10 +123,7 @@ mod tests {
         assert_eq!(worst_case_detection(&check, Outage::Silent), seconds(15));
         assert_eq!(worst_case_detection(&check, Outage::Refusing), seconds(4));
 
-        let patient = HealthCheck {
-            interval: seconds(10),
-            ..check
-        };
+        let patient = HealthCheck { interval: seconds(10), ..check };
         assert_eq!(worst_case_detection(&patient, Outage::Silent), seconds(25));
     }
 

@@ -68,10 +68,8 @@ mod tests {
     /// all times are counted from that moment.
     async fn detect(check: &HealthCheck, outage: Outage, good_for: Duration) -> Detection {
         let broken = Instant::now() + good_for;
-        let backend = RefCell::new(BackendHealth::new(
-            Thresholds::from(check),
-            SystemTime::UNIX_EPOCH,
-        ));
+        let backend =
+            RefCell::new(BackendHealth::new(Thresholds::from(check), SystemTime::UNIX_EPOCH));
         let first_failing = RefCell::new(None);
         let (decided, decision) = oneshot::channel();
         let decided = RefCell::new(Some(decided));
@@ -107,22 +105,14 @@ mod tests {
             () = watch(schedule, probe, tell) => unreachable!(),
             decided = decision => decided.unwrap(),
         };
-        Detection {
-            first_failing_check: first_failing.take().unwrap(),
-            decided,
-        }
+        Detection { first_failing_check: first_failing.take().unwrap(), decided }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_seen_within_the_documented_time() {
-        for (interval_s, timeout_s, unhealthy) in [
-            (2, 5, 3),
-            (5, 2, 3),
-            (1, 300, 2),
-            (50, 1, 10),
-            (3, 3, 4),
-            (1, 1, 2),
-        ] {
+        for (interval_s, timeout_s, unhealthy) in
+            [(2, 5, 3), (5, 2, 3), (1, 300, 2), (50, 1, 10), (3, 3, 4), (1, 1, 2)]
+        {
             let check = check(interval_s, timeout_s, unhealthy);
             for outage in [Outage::Silent, Outage::Refusing] {
                 let formula = worst_case_detection(&check, outage);
@@ -159,9 +149,7 @@ mod tests {
         };
         let schedule = Schedule::first(&"t", Duration::from_secs(2), Instant::now());
         let watching = watch(schedule, probe, |_| ready(()));
-        timeout(Duration::from_secs(60), watching)
-            .await
-            .unwrap_err();
+        timeout(Duration::from_secs(60), watching).await.unwrap_err();
         let starts = starts.into_inner();
         assert!((11..=12).contains(&starts.len()), "{}", starts.len());
         for pair in starts.windows(2) {

@@ -11,13 +11,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::BoxStream};
-use netlink_packet_route::RouteNetlinkMessage;
-use rtnetlink::{
-    Handle, MulticastGroup,
-    packet_core::{NetlinkMessage, NetlinkPayload},
-    sys::AsyncSocket,
-};
+use futures_util::StreamExt;
+use rtnetlink::Handle;
 use slb_common::next_hop::NextHop;
 use tokio::{
     sync::{mpsc, watch},
@@ -29,6 +24,7 @@ use super::{
     ClientHopChange, Error, HopChange,
     links::LinkTable,
     neighbours::{self, Key, Moved, Neighbour, NeighbourTable},
+    news::{self, News, NewsStream},
     resolve::{self, Unresolved, neighbour_of},
     routes::{self, Route},
 };
@@ -38,9 +34,6 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// How often what has no next hop is tried again without any news.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// Receive buffer for news, bytes: a full one makes us read everything again.
-const NEWS_BUFFER: usize = 1 << 20;
 
 /// What is known of one address.
 pub(super) type Outcome = Result<NextHop, Unresolved>;
@@ -61,7 +54,7 @@ pub(super) fn start(
     wanted: watch::Receiver<HashSet<IpAddr>>,
     listeners: Listeners,
 ) -> Result<(), Error> {
-    let news = subscribe()?;
+    let stream = news::subscribe()?;
     let task = Task {
         handle: super::connect()?,
         links: LinkTable::default(),
@@ -71,11 +64,9 @@ pub(super) fn start(
         stale: Stale::all(),
         listeners,
     };
-    tokio::spawn(task.run(wanted, news));
+    tokio::spawn(task.run(wanted, stream));
     Ok(())
 }
-
-type News = BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
 
 /// What has to be read again, and when.
 #[derive(Debug, Default)]
@@ -113,7 +104,7 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut wanted: watch::Receiver<HashSet<IpAddr>>, mut news: News) {
+    async fn run(mut self, mut wanted: watch::Receiver<HashSet<IpAddr>>, mut stream: NewsStream) {
         let mut retry = interval(RETRY);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -126,10 +117,10 @@ impl Task {
                     }
                     Err(_) => Err(Unheard),
                 },
-                message = news.next() => match message {
-                    Some(message) => self.hear(message).await,
+                news = stream.next() => match news {
+                    Some(news) => self.hear(news).await,
                     None => {
-                        news = resubscribe().await;
+                        stream = resubscribe().await;
                         self.stale = Stale::all();
                         Ok(())
                     }
@@ -169,38 +160,17 @@ impl Task {
     }
 
     /// Takes one piece of news.
-    async fn hear(&mut self, news: NetlinkMessage<RouteNetlinkMessage>) -> Result<(), Unheard> {
-        use RouteNetlinkMessage::{
-            DelAddress, DelLink, DelNeighbour, DelRoute, DelRule, NewAddress, NewLink,
-            NewNeighbour, NewRoute, NewRule,
-        };
-        match news.payload {
-            NetlinkPayload::Overrun(_) => {
+    async fn hear(&mut self, news: News) -> Result<(), Unheard> {
+        match news {
+            News::Neighbour(key, neighbour) => return self.hear_of_neighbour(key, neighbour).await,
+            News::Links => self.stale.links = true,
+            News::Routes => self.stale.routes = true,
+            News::Lost => {
                 debug!("news of the network were lost; reading everything again");
                 self.stale = Stale::all();
             }
-            NetlinkPayload::InnerMessage(NewNeighbour(message)) => {
-                if let Some((key, neighbour)) = neighbours::parse(&message) {
-                    return self.hear_of_neighbour(key, Some(neighbour)).await;
-                }
-            }
-            NetlinkPayload::InnerMessage(DelNeighbour(message)) => {
-                if let Some((key, _)) = neighbours::parse(&message) {
-                    return self.hear_of_neighbour(key, None).await;
-                }
-            }
-            NetlinkPayload::InnerMessage(NewLink(_) | DelLink(_)) => {
-                self.stale.links = true;
-                self.stale.soon();
-            }
-            NetlinkPayload::InnerMessage(
-                NewRoute(_) | DelRoute(_) | NewRule(_) | DelRule(_) | NewAddress(_) | DelAddress(_),
-            ) => {
-                self.stale.routes = true;
-                self.stale.soon();
-            }
-            _ => {}
         }
+        self.stale.soon();
         Ok(())
     }
 
@@ -241,7 +211,8 @@ impl Task {
             for (address, route) in &mut self.routes {
                 *route = routes::lookup(&self.handle, *address).await;
             }
-            self.listeners.client_changes
+            self.listeners
+                .client_changes
                 .send(ClientHopChange::RoutesChanged)
                 .await
                 .map_err(|_| Unheard)?;
@@ -319,8 +290,10 @@ impl Task {
                 if last == Some(&next) {
                     continue;
                 }
-                let (before, hop) =
-                    (last.and_then(|last| last.as_ref().ok().copied()), next.as_ref().ok().copied());
+                let (before, hop) = (
+                    last.and_then(|last| last.as_ref().ok().copied()),
+                    next.as_ref().ok().copied(),
+                );
                 if before != hop {
                     changed.push(HopChange { address, hop });
                 }
@@ -343,31 +316,11 @@ impl Task {
     }
 }
 
-/// Opens the socket that news come by. Requests have another: a full buffer loses answers, too.
-fn subscribe() -> Result<News, Error> {
-    let (mut connection, handle, news) = rtnetlink::new_multicast_connection(&[
-        MulticastGroup::Neigh,
-        MulticastGroup::Link,
-        MulticastGroup::Ipv4Route,
-        MulticastGroup::Ipv6Route,
-        MulticastGroup::Ipv4Rule,
-        MulticastGroup::Ipv6Rule,
-        MulticastGroup::Ipv4Ifaddr,
-        MulticastGroup::Ipv6Ifaddr,
-    ])?;
-    // Larger only means fewer full reads.
-    let _ = connection.socket_mut().socket_mut().set_rx_buf_sz(NEWS_BUFFER);
-    drop(handle);
-    tokio::spawn(connection);
-    Ok(news.map(|(message, _)| message).boxed())
-}
-
-async fn resubscribe() -> News {
+async fn resubscribe() -> NewsStream {
     loop {
         warn!("the socket for news of the network was closed; opening another");
-        sleep(SETTLE).await;
-        match subscribe() {
-            Ok(news) => return news,
+        match news::subscribe() {
+            Ok(stream) => return stream,
             Err(error) => warn!("{error}"),
         }
         sleep(RETRY).await;

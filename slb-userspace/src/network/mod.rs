@@ -8,6 +8,7 @@
 mod follow;
 pub mod links;
 pub mod neighbours;
+mod news;
 mod next_hops;
 mod resolve;
 mod routes;
@@ -51,7 +52,7 @@ impl Error {
 }
 
 /// Opens a netlink connection for requests; it ends with its last handle.
-fn connect() -> Result<rtnetlink::Handle, Error> {
+pub fn connect() -> Result<rtnetlink::Handle, Error> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     tokio::spawn(connection);
     Ok(handle)

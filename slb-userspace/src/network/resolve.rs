@@ -77,10 +77,11 @@ impl Unresolved {
     /// asked again has still not answered.
     pub(super) fn then(&self, next: Self) -> Self {
         match (self, next) {
-            (
-                Self::NoAnswer { neighbour: before, .. },
-                Self::Asking { neighbour, interface },
-            ) if *before == neighbour => Self::NoAnswer { neighbour, interface },
+            (Self::NoAnswer { neighbour: before, .. }, Self::Asking { neighbour, interface })
+                if *before == neighbour =>
+            {
+                Self::NoAnswer { neighbour, interface }
+            }
             (_, next) => next,
         }
     }

@@ -84,8 +84,7 @@ mod tests {
     #[test]
     fn a_gateway_may_be_of_the_other_family() {
         let router = "fe80::1".parse().unwrap();
-        let attributes =
-            vec![RouteAttribute::Oif(3), RouteAttribute::Via(RouteVia::Inet6(router))];
+        let attributes = vec![RouteAttribute::Oif(3), RouteAttribute::Via(RouteVia::Inet6(router))];
         assert_eq!(
             decide(&answer(RouteType::Unicast, attributes)),
             Ok(Route { interface: 3, gateway: Some(IpAddr::V6(router)) })

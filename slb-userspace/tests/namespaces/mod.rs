@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns};
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A network namespace.
-pub struct Namespace {
+pub(crate) struct Namespace {
     name: String,
 }
 
@@ -26,11 +26,11 @@ impl Namespace {
         namespace
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub fn ip(&self, arguments: &str) -> String {
+    pub(crate) fn ip(&self, arguments: &str) -> String {
         run(&format!("ip -n {} {arguments}", self.name))
     }
 }
@@ -43,13 +43,13 @@ impl Drop for Namespace {
 }
 
 /// A balancer (eth1, 10.55.0.1/24, fd55::1/64) and a far end (eth0, .2, ::2).
-pub struct Pair {
-    pub balancer: Namespace,
-    pub far: Namespace,
+pub(crate) struct Pair {
+    pub(crate) balancer: Namespace,
+    pub(crate) far: Namespace,
 }
 
 impl Pair {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (balancer, far) = (Namespace::new("lb"), Namespace::new("far"));
         balancer.ip(&format!("link add eth1 type veth peer name eth0 netns {}", far.name));
         for (namespace, interface, host) in [(&balancer, "eth1", 1), (&far, "eth0", 2)] {
@@ -61,7 +61,7 @@ impl Pair {
     }
 
     /// The MAC address of an interface, of the balancer (`lb`) or of the far end (`far`).
-    pub fn mac(&self, role: &str, interface: &str) -> [u8; 6] {
+    pub(crate) fn mac(&self, role: &str, interface: &str) -> [u8; 6] {
         let namespace = if role == "lb" { &self.balancer } else { &self.far };
         let line = namespace.ip(&format!("-o link show {interface}"));
         let mac = line.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
@@ -72,7 +72,7 @@ impl Pair {
 }
 
 /// Runs something in a namespace, on a thread and a tokio runtime of its own.
-pub fn inside<T: Send>(namespace: &Namespace, body: impl AsyncFnOnce() -> T + Send) -> T {
+pub(crate) fn inside<T: Send>(namespace: &Namespace, body: impl AsyncFnOnce() -> T + Send) -> T {
     enter(&namespace.name, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(body())
@@ -90,7 +90,7 @@ fn enter<T: Send>(name: &str, body: impl FnOnce() -> T + Send) -> T {
 }
 
 /// Runs a command of words without quotes; returns what it writes.
-pub fn run(command: &str) -> String {
+pub(crate) fn run(command: &str) -> String {
     let mut words = command.split_whitespace();
     let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -99,12 +99,12 @@ pub fn run(command: &str) -> String {
 }
 
 /// The index of an interface in this thread's namespace.
-pub fn index(interface: &str) -> u32 {
+pub(crate) fn index(interface: &str) -> u32 {
     nix::net::if_::if_nametoindex(interface).unwrap()
 }
 
 /// Sends a UDP datagram from another namespace.
-pub fn send_from(namespace: &str, to: &str) {
+pub(crate) fn send_from(namespace: &str, to: &str) {
     enter(namespace, || {
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.send_to(b"hello", to).unwrap();
@@ -113,7 +113,7 @@ pub fn send_from(namespace: &str, to: &str) {
 
 /// Fails unless an address answers on the link of another namespace: a TCP connection to a port
 /// without listener is refused, not lost.
-pub fn answers(namespace: &str, address: IpAddr) {
+pub(crate) fn answers(namespace: &str, address: IpAddr) {
     enter(namespace, || {
         let patience = std::time::Duration::from_secs(5);
         let refused = std::net::TcpStream::connect_timeout(&(address, 9).into(), patience);

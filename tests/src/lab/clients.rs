@@ -63,6 +63,7 @@ impl Load {
             concurrency: 1,
             pause: Duration::ZERO,
             patience: Duration::from_secs(5),
+            errors: 100,
         }
     }
 

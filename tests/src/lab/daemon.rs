@@ -272,8 +272,12 @@ impl Drop for Slbd {
         if self.kept {
             return;
         }
-        let ended = self.end(Signal::SIGTERM).and_then(|()| self.detach());
-        if let Err(error) = ended
+        let mut cleaned = self.end(Signal::SIGTERM);
+        // No pins: it never got as far as loading, or has been detached.
+        if self.pin_dir.exists() {
+            cleaned = cleaned.and(self.detach());
+        }
+        if let Err(error) = cleaned
             && !thread::panicking()
         {
             eprintln!("cleaning up after slbd: {error:#}");

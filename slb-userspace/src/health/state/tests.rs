@@ -5,10 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 const T0: SystemTime = SystemTime::UNIX_EPOCH;
-const THREE: Thresholds = Thresholds {
-    healthy: 3,
-    unhealthy: 3,
-};
+const THREE: Thresholds = Thresholds { healthy: 3, unhealthy: 3 };
 
 fn outcome(result: CheckResult, second: u64) -> Outcome {
     Outcome {
@@ -30,20 +27,13 @@ fn healths(mut backend: BackendHealth, row: &[CheckResult]) -> Vec<Health> {
 
 #[test]
 fn the_first_result_decides_alone() {
-    for (result, health) in [
-        (CheckResult::Success, Health::Healthy),
-        (CheckResult::Failure, Health::Unhealthy),
-    ] {
+    for (result, health) in
+        [(CheckResult::Success, Health::Healthy), (CheckResult::Failure, Health::Unhealthy)]
+    {
         let mut backend = BackendHealth::new(THREE, T0);
         assert_eq!(backend.observed().health, Health::Checking);
         let transition = backend.observe(outcome(result, 1));
-        assert_eq!(
-            transition,
-            Some(Transition {
-                from: Health::Checking,
-                to: health
-            })
-        );
+        assert_eq!(transition, Some(Transition { from: Health::Checking, to: health }));
     }
 }
 
@@ -60,14 +50,8 @@ fn a_success_between_failures_starts_the_row_anew() {
 fn the_last_known_health_holds_after_a_restart_until_a_threshold_says_otherwise() {
     use CheckResult::{Failure as F, Success as S};
     use Health::{Healthy as H, Unhealthy as U};
-    assert_eq!(
-        healths(BackendHealth::resumed(H, THREE, T0), &[F, F, F]),
-        [H, H, U]
-    );
-    assert_eq!(
-        healths(BackendHealth::resumed(U, THREE, T0), &[S, S, S]),
-        [U, U, H]
-    );
+    assert_eq!(healths(BackendHealth::resumed(H, THREE, T0), &[F, F, F]), [H, H, U]);
+    assert_eq!(healths(BackendHealth::resumed(U, THREE, T0), &[S, S, S]), [U, U, H]);
     for nothing_known in [Health::Checking, Health::Unchecked] {
         let resumed = BackendHealth::resumed(nothing_known, THREE, T0);
         assert_eq!(resumed.observed().health, Health::Checking);
@@ -79,28 +63,16 @@ fn the_last_known_health_holds_after_a_restart_until_a_threshold_says_otherwise(
 fn an_exhausted_balancer_takes_no_backend_out() {
     use CheckResult::{Failure as F, Inconclusive as I};
     use Health::{Checking as C, Healthy as H, Unhealthy as U};
-    assert_eq!(
-        healths(BackendHealth::resumed(H, THREE, T0), &[I; 5]),
-        [H; 5]
-    );
-    assert_eq!(
-        healths(BackendHealth::resumed(H, THREE, T0), &[F, I, F, I, F]),
-        [H, H, H, H, U]
-    );
-    assert_eq!(
-        healths(BackendHealth::new(THREE, T0), &[I, I, F]),
-        [C, C, U]
-    );
+    assert_eq!(healths(BackendHealth::resumed(H, THREE, T0), &[I; 5]), [H; 5]);
+    assert_eq!(healths(BackendHealth::resumed(H, THREE, T0), &[F, I, F, I, F]), [H, H, H, H, U]);
+    assert_eq!(healths(BackendHealth::new(THREE, T0), &[I, I, F]), [C, C, U]);
 }
 
 #[test]
 fn another_check_keeps_the_health_and_starts_the_row_anew() {
     let mut backend = BackendHealth::resumed(Health::Healthy, THREE, T0);
     backend.observe(outcome(CheckResult::Failure, 1));
-    backend.recheck_by(Thresholds {
-        healthy: 2,
-        unhealthy: 2,
-    });
+    backend.recheck_by(Thresholds { healthy: 2, unhealthy: 2 });
     assert_eq!(backend.observed().health, Health::Healthy);
     let row = [CheckResult::Failure; 2];
     assert_eq!(healths(backend, &row), [Health::Healthy, Health::Unhealthy]);
@@ -126,12 +98,7 @@ fn status_shows_the_last_reason_the_time_of_the_change_and_the_counts() {
 
 #[test]
 fn the_words_of_json_are_those_of_the_status() {
-    for health in [
-        Health::Checking,
-        Health::Healthy,
-        Health::Unhealthy,
-        Health::Unchecked,
-    ] {
+    for health in [Health::Checking, Health::Healthy, Health::Unhealthy, Health::Unchecked] {
         let json = serde_json::to_string(&health).unwrap();
         assert_eq!(json, format!("\"{health}\""));
     }
@@ -140,11 +107,8 @@ fn the_words_of_json_are_those_of_the_status() {
 /// The rule read literally, from the whole history: the health changes where the last
 /// `threshold` conclusive results since the change before all say the same, and it is news.
 fn by_the_book(history: &[CheckResult], healthy: usize, unhealthy: usize) -> Health {
-    let conclusive: Vec<CheckResult> = history
-        .iter()
-        .copied()
-        .filter(|result| *result != CheckResult::Inconclusive)
-        .collect();
+    let conclusive: Vec<CheckResult> =
+        history.iter().copied().filter(|result| *result != CheckResult::Inconclusive).collect();
     let Some((first, rest)) = conclusive.split_first() else {
         return Health::Checking;
     };
@@ -162,11 +126,7 @@ fn by_the_book(history: &[CheckResult], healthy: usize, unhealthy: usize) -> Hea
                 continue 'changes;
             }
         }
-        return if is_healthy {
-            Health::Healthy
-        } else {
-            Health::Unhealthy
-        };
+        return if is_healthy { Health::Healthy } else { Health::Unhealthy };
     }
 }
 

@@ -70,10 +70,7 @@ fn a_vlan_is_as_down_as_its_parent() {
 fn an_interface_without_ethernet_address_cannot_be_sent_from() {
     let mut tunnel = message(3, "tun0", vec![]);
     tunnel.header.link_layer_type = LinkLayerType::None;
-    assert_eq!(
-        table(&[tunnel]).egress(3),
-        Err(NoEgress::NotEthernet { name: "tun0".into() })
-    );
+    assert_eq!(table(&[tunnel]).egress(3), Err(NoEgress::NotEthernet { name: "tun0".into() }));
     assert_eq!(LinkTable::default().egress(3), Err(NoEgress::Gone));
 }
 
@@ -92,9 +89,8 @@ fn an_interface_is_down_unless_set_up_and_connected() {
 
 #[test]
 fn xdp_programs_are_read_with_their_place() {
-    let programs_of = |attributes| {
-        Link::parse(&message(2, "eth0", vec![LinkAttribute::Xdp(attributes)])).xdp
-    };
+    let programs_of =
+        |attributes| Link::parse(&message(2, "eth0", vec![LinkAttribute::Xdp(attributes)])).xdp;
     assert_eq!(programs_of(vec![LinkXdp::Attached(XdpAttached::None)]), []);
     assert_eq!(
         programs_of(vec![

@@ -14,7 +14,10 @@ fn ours(address: &str, interface: u32) -> Present {
 fn steps(present: &[Present], interfaces: &[u32], wanted: &[&str]) -> Vec<String> {
     let wanted: Vec<IpAddr> = wanted.iter().map(|vip| vip.parse().unwrap()).collect();
     let steps = plan(present, interfaces, &wanted).unwrap();
-    steps.iter().map(|step| format!("{:?} {} {}", step.kind, step.address, step.interface)).collect()
+    steps
+        .iter()
+        .map(|step| format!("{:?} {} {}", step.kind, step.address, step.interface))
+        .collect()
 }
 
 #[test]

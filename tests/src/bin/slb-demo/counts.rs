@@ -1,4 +1,4 @@
-//! The daemon's counters, read from `slb status --json` and `slb drops --json`.
+//! The daemon's counters, read from `slb status --json` and `slb drops --all --json`.
 
 use std::collections::BTreeMap;
 
@@ -37,21 +37,12 @@ pub(crate) fn of_listeners(status: &Value, counter: &str) -> u64 {
         .sum()
 }
 
-/// The program's count of one verdict in `slb drops --json`.
-pub(crate) fn verdict(drops: &Value, label: &str) -> Option<u64> {
-    match drops {
-        Value::Object(fields) => fields
-            .get(label)
-            .and_then(Value::as_u64)
-            .or_else(|| {
-                let named = fields.values().any(|value| value == label);
-                let count = fields.values().find_map(Value::as_u64);
-                if named { count } else { None }
-            })
-            .or_else(|| fields.values().find_map(|value| verdict(value, label))),
-        Value::Array(values) => values.iter().find_map(|value| verdict(value, label)),
-        _ => None,
-    }
+/// The program's count of one verdict in `slb drops --all --json`.
+pub(crate) fn verdict(drops: &Value, label: &str) -> u64 {
+    array(&drops["verdicts"])
+        .filter(|verdict| verdict["label"] == label)
+        .map(|verdict| number(&verdict["packets"]))
+        .sum()
 }
 
 /// The listeners of all instances.

@@ -23,6 +23,15 @@ use crate::{
 /// Name of the lab that is kept: one at a time.
 pub(crate) const LAB: &str = "slb-demo";
 
+/// There is one name for what is kept.
+pub(crate) fn refuse_second() -> Result<()> {
+    ensure!(
+        leftovers::found(LAB).is_empty(),
+        "a demonstration is running already\nhint: `cargo xtask demo -- --clean` ends it"
+    );
+    Ok(())
+}
+
 /// Hands the servers over, leaves everything in place and says how to look around.
 pub(crate) fn leave_running(show: &mut Show, mut scene: Scene) -> Result<()> {
     show.step("It stays");
@@ -68,7 +77,7 @@ pub(crate) fn leave_running(show: &mut Show, mut scene: Scene) -> Result<()> {
     the balancer's state, its connections, its counters:
       {slb} --socket {socket} status
       {slb} --socket {socket} conns
-      {slb} --socket {socket} drops
+      {slb} --socket {socket} drops --all
     the XDP program on its interfaces:
       nsenter --net={balancer} ip link
     its configuration (then `slb reload`):

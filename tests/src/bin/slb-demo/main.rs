@@ -55,6 +55,9 @@ fn main() -> ExitCode {
 }
 
 fn demonstrate(keep: bool) -> Result<ExitCode> {
+    if keep {
+        keep::refuse_second()?;
+    }
     let name = if keep {
         keep::LAB.to_owned()
     } else {
@@ -65,17 +68,18 @@ fn demonstrate(keep: bool) -> Result<ExitCode> {
     let told = tell(&mut show, keep, &name, &interrupt);
     // Once a signal has come, whatever failed failed because of it.
     interrupt.check()?;
-    let end = show.finish();
-    told.map(|()| end)
+    if told.is_err() {
+        show.tell_failures();
+    }
+    told.map(|()| show.finish())
 }
 
 fn tell(show: &mut Show, keep: bool, name: &str, interrupt: &Interrupt) -> Result<()> {
     // Whatever fails from here on, dropping the scene takes everything away.
     let mut scene = steps::network(show, name)?;
-    let story: [fn(&mut Show, &mut Scene) -> Result<()>; 7] = [
+    let story: [fn(&mut Show, &mut Scene) -> Result<()>; 6] = [
         steps::daemon,
-        steps::http_v4,
-        steps::http_v6,
+        steps::http,
         steps::udp,
         steps::counters,
         steps::reload,

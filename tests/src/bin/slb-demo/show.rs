@@ -8,9 +8,9 @@ use std::{
 };
 
 /// One bar of a chart.
-pub(crate) struct Bar<'a> {
+pub(crate) struct Bar {
     /// Who.
-    pub(crate) label: &'a str,
+    pub(crate) label: String,
     /// How many it got.
     pub(crate) got: u64,
     /// How many it should have got.
@@ -61,7 +61,7 @@ impl Show {
     }
 
     /// A chart; the longest bar fills the width.
-    pub(crate) fn bars(&self, bars: &[Bar<'_>]) {
+    pub(crate) fn bars(&self, bars: &[Bar]) {
         const WIDTH: u64 = 30;
         let longest = bars
             .iter()
@@ -74,34 +74,36 @@ impl Show {
             let drawn = format!("{:<30}", "█".repeat(length));
             let drawn = self.paint("36", &drawn);
             println!(
-                "      {:<18} {drawn} {:>4} of {} expected",
+                "      {:<20} {drawn} {:>4} of {} expected",
                 bar.label, bar.got, bar.wanted
             );
         }
     }
 
-    /// Says whether everything held that was said so far.
+    /// Says whether everything held, and how long it took.
     pub(crate) fn finish(&self) -> ExitCode {
         let seconds = self.begun.elapsed().as_secs_f64();
         if self.failed.is_empty() {
             let all = format!("All {} statements held", self.held);
             println!("\n{} ({seconds:.1} s).", self.paint("32", &all));
-            return ExitCode::SUCCESS;
+            ExitCode::SUCCESS
+        } else {
+            self.tell_failures();
+            ExitCode::FAILURE
         }
-        let some = format!(
-            "{} of {} statements did not hold",
-            self.failed.len(),
-            self.total()
-        );
-        println!("\n{} ({seconds:.1} s):", self.paint("31", &some));
+    }
+
+    /// Lists the statements that did not hold, if any.
+    pub(crate) fn tell_failures(&self) {
+        if self.failed.is_empty() {
+            return;
+        }
+        let all = self.held + self.failed.len();
+        let some = format!("{} of {all} statements did not hold:", self.failed.len());
+        println!("\n{}", self.paint("31", &some));
         for text in &self.failed {
             println!("  {text}");
         }
-        ExitCode::FAILURE
-    }
-
-    fn total(&self) -> usize {
-        self.held + self.failed.len()
     }
 
     fn paint(&self, code: &str, text: &str) -> String {

@@ -1,6 +1,7 @@
 //! The steps of the story, in order; each shows something and checks what it says.
 
 use std::{
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use anyhow::Result;
 use serde_json::Value;
 use slb_tests::lab::{
-    Answers, Load, PacketsCounted, Question, Slbd, Traffic, VIP_V4, VIP_V6, ask, leftovers,
+    Answers, Host, Load, PacketsCounted, Question, Slbd, Traffic, VIP_V4, VIP_V6, ask, leftovers,
 };
 
 use crate::{
@@ -68,35 +69,25 @@ pub(crate) fn daemon(show: &mut Show, scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
-/// HTTP over IPv4.
-pub(crate) fn http_v4(show: &mut Show, scene: &mut Scene) -> Result<()> {
+/// HTTP over both families.
+pub(crate) fn http(show: &mut Show, scene: &mut Scene) -> Result<()> {
     show.step(&format!(
         "{HTTP_REQUESTS} HTTP connections to http://{VIP_V4}"
     ));
-    let load = Load::concurrent(HTTP_REQUESTS, 16);
-    let answers = scene.ask((VIP_V4, HTTP_PORT).into(), Question::Http, load)?;
-    distribution(show, scene, &answers, HTTP_REQUESTS, WEIGHTS);
-    Ok(())
-}
-
-/// HTTP over IPv6.
-pub(crate) fn http_v6(show: &mut Show, scene: &mut Scene) -> Result<()> {
+    let vip = (VIP_V4, HTTP_PORT).into();
+    distribution(show, scene, vip, Question::Http, HTTP_REQUESTS, WEIGHTS)?;
     show.step(&format!(
         "{HTTP_REQUESTS} HTTP connections to http://[{VIP_V6}]"
     ));
-    let load = Load::concurrent(HTTP_REQUESTS, 16);
-    let answers = scene.ask((VIP_V6, HTTP_PORT).into(), Question::Http, load)?;
-    distribution(show, scene, &answers, HTTP_REQUESTS, WEIGHTS);
-    Ok(())
+    let vip = (VIP_V6, HTTP_PORT).into();
+    distribution(show, scene, vip, Question::Http, HTTP_REQUESTS, WEIGHTS)
 }
 
-/// UDP over both.
+/// UDP over both families.
 pub(crate) fn udp(show: &mut Show, scene: &mut Scene) -> Result<()> {
     show.step(&format!("{DATAGRAMS} UDP flows to each VIP, echoed"));
     for vip in [(VIP_V4, ECHO_PORT).into(), (VIP_V6, ECHO_PORT).into()] {
-        let load = Load::concurrent(DATAGRAMS, 8).patience(Duration::from_secs(2));
-        let answers = scene.ask(vip, Question::Echo, load)?;
-        distribution(show, scene, &answers, DATAGRAMS, WEIGHTS);
+        distribution(show, scene, vip, Question::Echo, DATAGRAMS, WEIGHTS)?;
     }
     Ok(())
 }
@@ -154,9 +145,10 @@ fn settled(
 ) -> Result<(PacketsCounted, Value, u64)> {
     let deadline = Instant::now() + Duration::from_secs(1);
     loop {
-        let (counted, status, drops) = (counted()?, slbd.status()?, slbd.json(&["drops"])?);
-        let verdict = |label| counts::verdict(&drops, label).unwrap_or(0);
-        let forwarded = verdict("transmitted") + verdict("redirected");
+        let (counted, status, drops) =
+            (counted()?, slbd.status()?, slbd.json(&["drops", "--all"])?);
+        let forwarded =
+            counts::verdict(&drops, "transmitted") + counts::verdict(&drops, "redirected");
         let packets = counts::of_listeners(&status, "packets_in")
             + counts::of_listeners(&status, "packets_out");
         let sum = counted.sent + counted.received;
@@ -196,8 +188,7 @@ pub(crate) fn reload(show: &mut Show, scene: &mut Scene) -> Result<()> {
         opened.errors.is_empty(),
         &in_short(&opened, "new connections"),
     );
-    let answers = scene.ask(v4, Question::Http, Load::concurrent(300, 8))?;
-    distribution(show, scene, &answers, 300, EQUAL);
+    distribution(show, scene, v4, Question::Http, 300, EQUAL)?;
     let weighted = services(&scene.lab.backends, WEIGHTS);
     scene.slbd()?.reload(&weighted)
 }
@@ -250,31 +241,30 @@ pub(crate) fn clean_up(show: &mut Show, scene: Scene) {
     }
 }
 
+/// Asks a VIP and compares who answered with the weights.
 fn distribution(
     show: &mut Show,
-    scene: &Scene,
-    answers: &Answers,
+    scene: &mut Scene,
+    vip: SocketAddr,
+    question: Question,
     requests: u64,
     weights: [u64; 3],
-) {
+) -> Result<()> {
+    // A VIP that is dead is given up after a few seconds.
+    let load = Load::concurrent(requests, 16).patience(Duration::from_secs(2));
+    let answers = scene.ask(vip, question, Load { errors: 20, ..load })?;
     let whole: u64 = weights.iter().sum();
-    let bars: Vec<Bar<'_>> = scene
-        .lab
-        .backends
-        .iter()
-        .zip(weights)
-        .map(|(backend, weight)| Bar {
-            label: &backend.name,
-            got: answers.of(&backend.name),
-            wanted: requests * weight / whole,
-        })
-        .collect();
+    let bar = |(backend, weight): (&Host, u64)| Bar {
+        label: format!("{} {}", backend.name, backend.endpoint(vip.ip(), 0).ip()),
+        got: answers.of(&backend.name),
+        wanted: requests * weight / whole,
+    };
+    let bars: Vec<Bar> = scene.lab.backends.iter().zip(weights).map(bar).collect();
     show.bars(&bars);
     let exact = bars.iter().all(|bar| bar.got == bar.wanted);
-    show.claim(
-        exact && answers.errors.is_empty(),
-        &format!("exactly as weighted, {}", in_short(answers, "requests")),
-    );
+    let text = format!("exactly as weighted: {}", in_short(&answers, "requests"));
+    show.claim(exact && answers.errors.is_empty(), &text);
+    Ok(())
 }
 
 /// Requests, errors and what they were.

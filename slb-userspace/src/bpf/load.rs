@@ -1,0 +1,251 @@
+//! Loading the object: with maps of its own for tests, or with pinned maps that an earlier daemon
+//! may have left in use.
+
+use std::{os::fd::AsFd, path::Path};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapData, MapType},
+    programs::{TestRun, TestRunOptions, Xdp},
+};
+use slb_common::{ABI_VERSION, hash::Seed, meta::Meta};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{
+    Error, Sizes,
+    mapping::{Access, Mapping},
+    pins::{self, Pins},
+};
+
+/// Maps whose size the settings decide.
+const SIZED: [(&str, fn(&Sizes) -> u32); 11] = [
+    ("CONNECTIONS4", |sizes| sizes.buckets_v4),
+    ("CONNECTIONS6", |sizes| sizes.buckets_v6),
+    ("SERVICES", |sizes| sizes.services),
+    ("SERVICES4", |sizes| sizes.services * 4),
+    ("SERVICES6", |sizes| sizes.services * 4),
+    ("VIPS", |sizes| sizes.services * 4),
+    ("CURSORS", |sizes| sizes.services),
+    ("COUNT_SERVICES", |sizes| sizes.services),
+    ("BACKENDS", |sizes| sizes.backends),
+    ("GAUGES", |sizes| sizes.backends),
+    ("COUNT_BACKENDS", |sizes| sizes.backends),
+];
+
+/// Every map that outlives the daemon.
+pub const PINNED: [&str; 16] = [
+    "META",
+    "CONNECTIONS4",
+    "CONNECTIONS6",
+    "SERVICES4",
+    "SERVICES6",
+    "SERVICES",
+    "CURSORS",
+    "RINGS",
+    "BACKENDS",
+    "GAUGES",
+    "BITMAPS",
+    "VIPS",
+    "HOPS_CLIENTS",
+    "COUNT_BACKENDS",
+    "COUNT_SERVICES",
+    "COUNT_VERDICTS",
+];
+
+/// Whether the maps are new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Made now, empty.
+    Created,
+    /// An earlier daemon's, with its connections in them.
+    Adopted,
+}
+
+/// A loaded object.
+pub struct Object {
+    ebpf: Ebpf,
+    /// Sizes of its maps.
+    pub sizes: Sizes,
+    /// Whether its maps are new.
+    pub origin: Origin,
+}
+
+impl Object {
+    /// Loads an object with maps that nobody else sees, and the well-known hash seed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn load_private(object: &[u8], sizes: Sizes) -> Result<Self, Error> {
+        Self::load(object, sizes, Seed::fixed(), None, Origin::Created)
+    }
+
+    /// Loads the data plane on the maps of `pins`, made now if there are none.
+    ///
+    /// # Errors
+    /// Maps of another ABI or size; the kernel's.
+    pub fn load_pinned(sizes: Sizes, pins: &Pins) -> Result<Self, Error> {
+        pins.prepare()?;
+        match found(pins, &sizes)? {
+            Some(meta) => Self::load(super::OBJECT, sizes, meta.seed, Some(pins), Origin::Adopted),
+            None => {
+                pins.remove_maps()?;
+                let seed = pins::random_seed()?;
+                let object = Self::load(super::OBJECT, sizes, seed, Some(pins), Origin::Created)?;
+                // Last: maps without it are taken for unfinished and made anew.
+                let meta = Meta {
+                    abi: ABI_VERSION,
+                    buckets_v4: sizes.buckets_v4,
+                    buckets_v6: sizes.buckets_v6,
+                    reserved: 0,
+                    seed,
+                };
+                object.write_meta(&meta)?;
+                Ok(object)
+            }
+        }
+    }
+
+    fn load(
+        object: &[u8],
+        sizes: Sizes,
+        seed: Seed,
+        pins: Option<&Pins>,
+        origin: Origin,
+    ) -> Result<Self, Error> {
+        let (mask_v4, mask_v6) = (sizes.buckets_v4 - 1, sizes.buckets_v6 - 1);
+        let mut loader = EbpfLoader::new();
+        for (name, size) in SIZED {
+            loader.map_max_entries(name, size(&sizes));
+        }
+        loader.map_max_entries("RINGS", sizes.ring_slots);
+        loader.override_global("SEED", seed.as_bytes(), true);
+        loader.override_global("MASK_V4", &mask_v4, true);
+        loader.override_global("MASK_V6", &mask_v6, true);
+        for name in pins.into_iter().flat_map(|_| PINNED) {
+            loader.map_pin_path(name, pins.map(|pins| pins.map(name)).unwrap_or_default());
+        }
+        let ebpf = loader.load(object)?;
+        Ok(Self { ebpf, sizes, origin })
+    }
+
+    /// A program of the object, verified by the kernel.
+    ///
+    /// # Errors
+    /// No such program, or the verifier's words.
+    pub fn program(&mut self, name: &'static str) -> Result<&mut Xdp, Error> {
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or(Error::Map { name, error: "no such program in the object".into() })?;
+        let program: &mut Xdp =
+            program.try_into().map_err(|error| Error::Program { program: name, error })?;
+        if program.fd().is_err() {
+            program.load().map_err(|error| Error::Program { program: name, error })?;
+        }
+        Ok(program)
+    }
+
+    /// Runs a program on one packet, as often as said; returns what it returned and its time.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn run(
+        &mut self,
+        name: &'static str,
+        options: TestRunOptions<'_>,
+    ) -> Result<aya::programs::TestRunResult, Error> {
+        self.program(name)?
+            .test_run(options)
+            .map_err(|error| Error::Program { program: name, error })
+    }
+
+    /// A map of the object.
+    ///
+    /// # Errors
+    /// No such map.
+    pub fn map(&self, name: &'static str) -> Result<&Map, Error> {
+        self.ebpf.map(name).ok_or(Error::Map { name, error: "not in the object".into() })
+    }
+
+    /// Takes a map out of the object, for typed access.
+    ///
+    /// # Errors
+    /// No such map, or already taken.
+    pub fn take_map(&mut self, name: &'static str) -> Result<Map, Error> {
+        self.ebpf.take_map(name).ok_or(Error::Map { name, error: "not in the object".into() })
+    }
+
+    /// Maps an array of the object into memory.
+    ///
+    /// # Errors
+    /// No such array, or the kernel's.
+    pub fn mapping<T>(&self, name: &'static str, access: Access) -> Result<Mapping<T>, Error>
+    where
+        T: FromBytes + IntoBytes + zerocopy::Immutable,
+    {
+        match self.map(name)? {
+            Map::Array(map) => Mapping::new(map.fd().as_fd(), entries(name, map)?, access),
+            _ => Err(Error::Map { name, error: "not an array".into() }),
+        }
+    }
+
+    fn write_meta(&self, meta: &Meta) -> Result<(), Error> {
+        let name = "META";
+        match self.map(name)? {
+            Map::Array(map) => super::pins::write_first(map.fd().as_fd(), meta),
+            _ => Err(Error::Map { name, error: "not an array".into() }),
+        }
+    }
+}
+
+/// Elements of a map.
+fn entries(name: &'static str, map: &MapData) -> Result<u32, Error> {
+    map.info()
+        .map(|info| info.max_entries())
+        .map_err(|error| Error::Map { name, error: error.to_string() })
+}
+
+/// The finished maps of an earlier daemon, if there are any that this one may adopt.
+fn found(pins: &Pins, sizes: &Sizes) -> Result<Option<Meta>, Error> {
+    let Some(meta) = pins.read_meta()? else { return Ok(None) };
+    if meta.abi != ABI_VERSION {
+        return Err(Error::Abi {
+            directory: pins.directory().to_owned(),
+            found: meta.abi,
+            own: ABI_VERSION,
+        });
+    }
+    // aya takes a pinned map of the right name whatever it is: look before it does.
+    for name in PINNED {
+        check_pinned(pins, name, sizes)?;
+    }
+    Ok(Some(meta))
+}
+
+fn check_pinned(pins: &Pins, name: &'static str, sizes: &Sizes) -> Result<(), Error> {
+    let path: &Path = &pins.map(name);
+    let map = |error: aya::maps::MapError| Error::Path {
+        path: path.to_owned(),
+        error: error.to_string(),
+    };
+    let info = aya::maps::MapInfo::from_pin(path).map_err(map)?;
+    let wanted = SIZED
+        .iter()
+        .find(|(sized, _)| *sized == name)
+        .map(|(_, size)| size(sizes))
+        .or_else(|| (name == "RINGS").then_some(sizes.ring_slots));
+    match wanted {
+        Some(wanted) if wanted != info.max_entries() => Err(Error::Sizes {
+            directory: pins.directory().to_owned(),
+            what: format!("{name}: {} there, {wanted} configured", info.max_entries()),
+        }),
+        _ if matches!(
+            info.map_type().map_err(map)?,
+            MapType::Array | MapType::Hash | MapType::PerCpuArray
+        ) =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::Map { name, error: "pinned, but of another type".into() }),
+    }
+}

@@ -1,0 +1,286 @@
+//! Commands: looked at, decided, done, answered.
+
+use std::collections::BTreeSet;
+
+use super::state::State;
+use crate::{
+    api::{
+        ApiError, BackendSelector, ChangeReport, Command, ListenerSelector, Warning,
+        command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight},
+    },
+    config::{
+        self,
+        model::{Backend, Config, Family, Listener},
+    },
+    maps::Operation,
+    overlay::{Overlay, find, selector},
+    status,
+};
+
+/// Answers one command.
+pub(super) async fn answer(state: &mut State, command: Command) {
+    let internal = |error: crate::bpf::Error| ApiError::internal(error.to_string());
+    match command {
+        Command::Status(reply) => {
+            let status = state.with_view(|view| status::status(view, &state.reconciler));
+            // Nobody waiting any more is no error, here and below.
+            let _ = reply.send(status.map_err(internal));
+        }
+        Command::Connections(filter, reply) => {
+            let _ = reply.send(Ok(status::connections(&state.reconciler, &filter)));
+        }
+        Command::Verdicts(reply) => {
+            let _ = reply.send(status::verdicts(&state.reconciler).map_err(internal));
+        }
+        Command::Reload(reply) => {
+            let _ = reply.send(reload(state).await);
+        }
+        Command::BackendAdd(add, reply) => {
+            let _ = reply.send(backend_add(state, &add).await);
+        }
+        Command::BackendRemove(remove, reply) => {
+            let _ = reply.send(backend_remove(state, &remove).await);
+        }
+        Command::BackendDrain(drain, reply) => {
+            let BackendDrain { listener, backend, force } = drain;
+            let change = BackendSetWeight { listener, backend, weight: 0, force };
+            let _ = reply.send(backend_set_weight(state, &change).await);
+        }
+        Command::BackendSetWeight(change, reply) => {
+            let _ = reply.send(backend_set_weight(state, &change).await);
+        }
+    }
+}
+
+/// Reads the file again and takes it into use; a bad file changes nothing.
+pub(super) async fn reload(state: &mut State) -> Result<ChangeReport, ApiError> {
+    let mut checked = config::load(&state.file).map_err(|found| ApiError::from(&found))?;
+    if !state.interfaces_given.is_empty() {
+        checked.config.dataplane.interfaces.clone_from(&state.interfaces_given);
+    }
+    let fixed = needs_restart(&state.configured, &checked.config);
+    if !fixed.is_empty() {
+        let message = format!("{} cannot change while slbd runs", fixed.join(", "));
+        return Err(ApiError::refused(message)
+            .with_hint("nothing was changed; set them back, or restart slbd to apply them"));
+    }
+    let mut overlay = state.overlay.clone();
+    overlay.reconcile(&checked.config);
+    let config = overlay.applied_to(&checked.config);
+    let mut report = take(state, config, overlay).await?;
+    state.configured = checked.config;
+    report.warnings.extend(checked.warnings.iter().map(Warning::from));
+    Ok(report)
+}
+
+/// Settings that are read at the start only.
+fn needs_restart(before: &Config, after: &Config) -> Vec<&'static str> {
+    let (old, new) = (&before.dataplane, &after.dataplane);
+    let changed = [
+        ("daemon.socket", before.daemon.socket != after.daemon.socket),
+        ("daemon.http", before.daemon.http != after.daemon.http),
+        ("daemon.state_dir", before.daemon.state_dir != after.daemon.state_dir),
+        ("dataplane.interfaces", old.interfaces != new.interfaces),
+        ("dataplane.xdp_mode", old.xdp_mode != new.xdp_mode),
+        ("dataplane.max_connections", old.max_connections != new.max_connections),
+        ("dataplane.max_connections_v6", old.max_connections_v6 != new.max_connections_v6),
+        ("dataplane.max_backends", old.max_backends != new.max_backends),
+        ("dataplane.ring_slots", old.ring_slots != new.ring_slots),
+        ("dataplane.pin_dir", old.pin_dir != new.pin_dir),
+        ("dataplane.vip_owner", old.vip_owner != new.vip_owner),
+    ];
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+}
+
+async fn backend_add(state: &mut State, add: &BackendAdd) -> Result<ChangeReport, ApiError> {
+    let (_, listener) = listener(state, &add.listener)?;
+    let endpoint = add.backend.0;
+    if listener.backends.iter().any(|backend| backend.endpoint() == endpoint) {
+        let message = format!("listener {} has a backend {endpoint} already", add.listener);
+        return Err(ApiError::refused(message)
+            .with_hint("`slb backend set-weight` changes its weight"));
+    }
+    let vips = state.config.instances.iter().flat_map(|instance| &instance.vips);
+    if vips.into_iter().any(|vip| *vip == endpoint.ip()) {
+        let message = format!("{} is a VIP and cannot be a backend", endpoint.ip());
+        return Err(ApiError::refused(message).with_hint("give the address of the real server"));
+    }
+    let mut overlay = state.overlay.clone();
+    let (weight, role) = (add.weight, add.role);
+    overlay.add(
+        &add.listener,
+        &Backend { address: endpoint.ip(), port: endpoint.port(), weight, role },
+    );
+    overlay_changed(state, overlay).await
+}
+
+async fn backend_remove(
+    state: &mut State,
+    remove: &BackendRemove,
+) -> Result<ChangeReport, ApiError> {
+    known(state, &remove.listener, remove.backend)?;
+    let mut overlay = state.overlay.clone();
+    overlay.remove(&remove.listener, remove.backend.0);
+    not_the_last(state, &remove.listener, &overlay, remove.force)?;
+    let slots: Vec<u32> = slots_of(state, &remove.listener, remove.backend);
+    let mut report = overlay_changed(state, overlay).await?;
+    if remove.now {
+        for slot in slots {
+            let cut = state
+                .reconciler
+                .cut(slot)
+                .map_err(|error| ApiError::internal(error.to_string()))?;
+            report.changes.push(format!("{cut} connections cut"));
+        }
+    }
+    Ok(report)
+}
+
+async fn backend_set_weight(
+    state: &mut State,
+    change: &BackendSetWeight,
+) -> Result<ChangeReport, ApiError> {
+    known(state, &change.listener, change.backend)?;
+    let mut overlay = state.overlay.clone();
+    overlay.set_weight(&change.listener, change.backend.0, change.weight);
+    if change.weight == 0 {
+        not_the_last(state, &change.listener, &overlay, change.force)?;
+    }
+    overlay_changed(state, overlay).await
+}
+
+/// Takes a changed overlay into use and writes it down.
+async fn overlay_changed(state: &mut State, overlay: Overlay) -> Result<ChangeReport, ApiError> {
+    let config = overlay.applied_to(&state.configured);
+    take(state, config, overlay).await
+}
+
+async fn take(
+    state: &mut State,
+    config: Config,
+    overlay: Overlay,
+) -> Result<ChangeReport, ApiError> {
+    // Written first: what is in use is never lost, what is only written is harmless.
+    overlay.write(&state.configured.daemon.state_dir).map_err(|error| {
+        ApiError::internal(format!("the change cannot be kept on disk: {error}"))
+            .with_hint("nothing was changed; is daemon.state_dir writable and not full?")
+    })?;
+    let before = summary(&state.config);
+    let operations =
+        state.adopt(config).await.map_err(|error| ApiError::refused(error.to_string()))?;
+    state.overlay = overlay;
+    let after = summary(&state.config);
+    let mut changes: Vec<String> =
+        before.difference(&after).map(|line| format!("- {line}")).collect();
+    changes.extend(after.difference(&before).map(|line| format!("+ {line}")));
+    let rings = operations.iter().filter(|op| matches!(op, Operation::FillRing { .. })).count();
+    tracing::info!(changes = changes.len(), writes = operations.len(), rings, "changed");
+    Ok(ChangeReport { changes, warnings: Vec::new() })
+}
+
+/// One line for everything that an operator would call a thing.
+fn summary(config: &Config) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for instance in &config.instances {
+        for listener in &instance.listeners {
+            let name = selector(&instance.name, listener);
+            let vips: Vec<String> = instance.vips.iter().map(ToString::to_string).collect();
+            lines.insert(format!(
+                "listener {name} on {}, scheduler {}{}",
+                vips.join(", "),
+                listener.scheduler,
+                if listener.enabled && instance.enabled { "" } else { ", stopped" }
+            ));
+            lines.insert(format!("timeouts of {name}: {:?}", listener.timeouts));
+            lines.insert(format!("health check of {name}: {:?}", listener.health_check));
+            lines.extend(listener.backends.iter().map(|backend| {
+                format!(
+                    "backend {} of {name}, weight {}, {}",
+                    backend.endpoint(),
+                    backend.weight,
+                    backend.role
+                )
+            }));
+        }
+    }
+    lines
+}
+
+fn listener<'s>(
+    state: &'s State,
+    wanted: &ListenerSelector,
+) -> Result<(String, &'s Listener), ApiError> {
+    match find(&state.config, wanted) {
+        Some((instance, listener)) => Ok((instance.name.clone(), listener)),
+        None => {
+            let known: Vec<ListenerSelector> = state
+                .config
+                .instances
+                .iter()
+                .flat_map(|instance| {
+                    instance.listeners.iter().map(|listener| selector(&instance.name, listener))
+                })
+                .collect();
+            Err(ApiError::unknown_listener(wanted, &known))
+        }
+    }
+}
+
+/// Refuses a backend that the listener does not have.
+fn known(
+    state: &State,
+    wanted: &ListenerSelector,
+    backend: BackendSelector,
+) -> Result<(), ApiError> {
+    let (_, listener) = listener(state, wanted)?;
+    let mut endpoints = listener.backends.iter().map(Backend::endpoint);
+    if endpoints.clone().any(|endpoint| endpoint == backend.0) {
+        return Ok(());
+    }
+    Err(ApiError::unknown_backend(wanted, backend, &mut endpoints))
+}
+
+/// Refuses to take the last usable backend of a family from a listener, unless told to.
+fn not_the_last(
+    state: &State,
+    wanted: &ListenerSelector,
+    overlay: &Overlay,
+    force: bool,
+) -> Result<(), ApiError> {
+    if force {
+        return Ok(());
+    }
+    let usable = |config: &Config, family: Family| {
+        let services = crate::plan::desired::desired(config, &state.circumstances);
+        services.iter().any(|service| {
+            service.instance == wanted.instance
+                && service.protocol == wanted.protocol
+                && service.port == wanted.port
+                && service.family == family
+                && service.backends.iter().any(|backend| backend.usable)
+        })
+    };
+    let after = overlay.applied_to(&state.configured);
+    for family in [Family::V4, Family::V6] {
+        if usable(&state.config, family) && !usable(&after, family) {
+            let message = format!("listener {wanted} would have no usable {family} backend left");
+            return Err(ApiError::refused(message)
+                .with_hint("nothing was changed; --force does it all the same"));
+        }
+    }
+    Ok(())
+}
+
+/// Slots that a backend of a listener has now.
+fn slots_of(state: &State, wanted: &ListenerSelector, backend: BackendSelector) -> Vec<u32> {
+    let services = state.reconciler.services.iter().filter(|(_, service)| {
+        service.instance == wanted.instance
+            && service.protocol == wanted.protocol
+            && service.port == wanted.port
+    });
+    services
+        .flat_map(|(id, _)| state.reconciler.applied.slots(*id))
+        .filter(|(_, applied)| applied.endpoint == backend.0)
+        .map(|(slot, _)| slot)
+        .collect()
+}

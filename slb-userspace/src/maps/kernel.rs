@@ -1,0 +1,298 @@
+//! Typed access to the maps of a loaded object, and the only place that writes them.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuArray};
+use slb_common::{
+    connection::{v4_words, v6_words},
+    next_hop::{HOP_STALE, HOP_VALID, NextHop},
+    service::{
+        AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
+        address_bit,
+    },
+};
+use zerocopy::{IntoBytes, transmute};
+
+use super::{
+    counters::{COUNTER_WORDS, Counted},
+    operation::{Addresses, Operation, Virtual},
+    table::Table,
+};
+use crate::{
+    bpf::{Error, load::Object, mapping::{Access, Mapping}},
+    config::model::Protocol,
+};
+
+/// The maps.
+pub struct Kernel {
+    services: Mapping<Service>,
+    backends: Mapping<Backend>,
+    gauges: Mapping<Gauges>,
+    rings: Mapping<u32>,
+    bitmaps: Mapping<AddressBitmap>,
+    client_hops: Mapping<NextHop>,
+    leads_v4: BpfHashMap<MapData, [u8; 8], u32>,
+    leads_v6: BpfHashMap<MapData, [u8; 20], u32>,
+    vips: BpfHashMap<MapData, [u64; 2], u32>,
+    count_backends: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
+    count_services: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
+    count_verdicts: PerCpuArray<MapData, u64>,
+    /// The connection tables, read-only.
+    pub table: Table,
+}
+
+/// Words of an address as the program compares it.
+pub fn words(address: IpAddr) -> [u64; 2] {
+    match address {
+        IpAddr::V4(address) => v4_words(address.octets()),
+        IpAddr::V6(address) => v6_words(address.octets()),
+    }
+}
+
+/// IP protocol number.
+pub const fn number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+    }
+}
+
+/// The protocol with a number.
+pub const fn protocol(number: u8) -> Option<Protocol> {
+    match number {
+        6 => Some(Protocol::Tcp),
+        17 => Some(Protocol::Udp),
+        _ => None,
+    }
+}
+
+impl Kernel {
+    /// Opens the maps of an object.
+    ///
+    /// # Errors
+    /// A map is missing or of another type: the object is not ours.
+    pub fn open(object: &mut Object) -> Result<Self, Error> {
+        Ok(Self {
+            services: object.mapping("SERVICES", Access::Write)?,
+            backends: object.mapping("BACKENDS", Access::Write)?,
+            gauges: object.mapping("GAUGES", Access::Read)?,
+            rings: object.mapping("RINGS", Access::Write)?,
+            bitmaps: object.mapping("BITMAPS", Access::Write)?,
+            client_hops: object.mapping("HOPS_CLIENTS", Access::Write)?,
+            table: Table::open(object)?,
+            leads_v4: typed(object, "SERVICES4")?,
+            leads_v6: typed(object, "SERVICES6")?,
+            vips: typed(object, "VIPS")?,
+            count_backends: typed(object, "COUNT_BACKENDS")?,
+            count_services: typed(object, "COUNT_SERVICES")?,
+            count_verdicts: typed(object, "COUNT_VERDICTS")?,
+        })
+    }
+
+    /// Does one write.
+    ///
+    /// # Errors
+    /// The kernel's, for instance because a map is full.
+    pub fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
+        match operation {
+            Operation::SetBackend { slot, backend } => self.backends.set(*slot, backend),
+            Operation::FillRing { offset, places } => self.rings.set_places(*offset, places),
+            Operation::SetService { service, to } => {
+                self.services.set(u32::from(*service), to);
+            }
+            Operation::SetAddresses { which, addresses } => self.set_addresses(*which, addresses)?,
+            Operation::Lead { from, service } => self.lead(from, Some(u32::from(*service)))?,
+            Operation::Unlead { from } => self.lead(from, None)?,
+        }
+        Ok(())
+    }
+
+    fn set_addresses(&mut self, which: Addresses, addresses: &[IpAddr]) -> Result<(), Error> {
+        let mut bitmap = AddressBitmap { words: [0; BITMAP_WORDS] };
+        for address in addresses {
+            let bit = address_bit(words(*address));
+            bitmap.words[bit as usize / 64] |= 1 << (bit % 64);
+        }
+        match which {
+            Addresses::Backends => self.bitmaps.set(1, &bitmap),
+            Addresses::Vips => {
+                self.set_vips(addresses)?;
+                self.bitmaps.set(0, &bitmap);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_vips(&mut self, addresses: &[IpAddr]) -> Result<(), Error> {
+        let wanted: Vec<[u64; 2]> = addresses.iter().map(|address| words(*address)).collect();
+        let present: Vec<[u64; 2]> = self.vips.keys().filter_map(Result::ok).collect();
+        for key in wanted.iter().filter(|key| !present.contains(key)) {
+            self.vips.insert(key, 1, 0).map_err(|error| map_error("VIPS", &error))?;
+        }
+        for key in present.iter().filter(|key| !wanted.contains(key)) {
+            self.vips.remove(key).map_err(|error| map_error("VIPS", &error))?;
+        }
+        Ok(())
+    }
+
+    fn lead(&mut self, from: &Virtual, to: Option<u32>) -> Result<(), Error> {
+        let (port, protocol) = (from.port.to_be_bytes(), number(from.protocol));
+        match from.vip {
+            IpAddr::V4(vip) => {
+                let key = ServiceKey4 { vip: vip.octets(), port, protocol, reserved: 0 };
+                let key: [u8; 8] = transmute!(key);
+                match to {
+                    Some(service) => self.leads_v4.insert(key, service, 0),
+                    None => self.leads_v4.remove(&key),
+                }
+            }
+            IpAddr::V6(vip) => {
+                let key = ServiceKey6 { vip: vip.octets(), port, protocol, reserved: 0 };
+                let key: [u8; 20] = transmute!(key);
+                match to {
+                    Some(service) => self.leads_v6.insert(key, service, 0),
+                    None => self.leads_v6.remove(&key),
+                }
+            }
+        }
+        .map_err(|error| map_error("SERVICES4/6", &error))
+    }
+
+    /// What leads to which service.
+    pub fn leads(&self) -> BTreeMap<Virtual, u16> {
+        let v4 = self.leads_v4.iter().filter_map(Result::ok).filter_map(|(key, service)| {
+            let key: ServiceKey4 = transmute!(key);
+            Some((virtual_of(IpAddr::from(key.vip), key.port, key.protocol)?, service as u16))
+        });
+        let v6 = self.leads_v6.iter().filter_map(Result::ok).filter_map(|(key, service)| {
+            let key: ServiceKey6 = transmute!(key);
+            Some((virtual_of(IpAddr::from(key.vip), key.port, key.protocol)?, service as u16))
+        });
+        v4.chain(v6).collect()
+    }
+
+    /// How many services there can be.
+    pub fn max_services(&self) -> u16 {
+        u16::try_from(self.services.len()).unwrap_or(u16::MAX)
+    }
+
+    /// A service, in use or not.
+    pub fn service(&self, id: u16) -> Service {
+        self.services.get(u32::from(id))
+    }
+
+    /// How many backend slots there are.
+    pub const fn max_backends(&self) -> u32 {
+        self.backends.len()
+    }
+
+    /// A backend slot, in use or not.
+    pub fn backend(&self, slot: u32) -> Backend {
+        self.backends.get(slot)
+    }
+
+    /// How many places the ring arena has.
+    pub const fn ring_slots(&self) -> u32 {
+        self.rings.len()
+    }
+
+    /// The places of a ring.
+    pub fn ring(&self, ring: Ring) -> Vec<u32> {
+        let end = ring.offset().saturating_add(ring.length()).min(self.rings.len());
+        (ring.offset()..end).map(|place| self.rings.get(place)).collect()
+    }
+
+    /// Entries in the table by backend slot, right now.
+    pub fn gauges(&self, slot: u32) -> Gauges {
+        self.gauges.get(slot)
+    }
+
+    /// Counters of a backend slot, all processors together.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn backend_counters(&self, slot: u32) -> Result<Counted, Error> {
+        let values = self.count_backends.get(&slot, 0);
+        Ok(Counted::sum(&values.map_err(|error| map_error("COUNT_BACKENDS", &error))?))
+    }
+
+    /// Counters of a service, all processors together.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn service_counters(&self, service: u16) -> Result<Counted, Error> {
+        let values = self.count_services.get(&u32::from(service), 0);
+        Ok(Counted::sum(&values.map_err(|error| map_error("COUNT_SERVICES", &error))?))
+    }
+
+    /// Counter of a verdict, all processors together.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn verdict(&self, index: u32) -> Result<u64, Error> {
+        let values = self.count_verdicts.get(&index, 0);
+        let values = values.map_err(|error| map_error("COUNT_VERDICTS", &error))?;
+        Ok(values.iter().sum())
+    }
+
+    /// Sets the counters of a slot or service to 0, for one that begins a new life.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn forget_backend(&mut self, slot: u32) -> Result<(), Error> {
+        let zero = zeroes().map_err(|error| map_error("COUNT_BACKENDS", &error))?;
+        self.count_backends.set(slot, zero, 0).map_err(|error| map_error("COUNT_BACKENDS", &error))
+    }
+
+    /// The same for a service.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn forget_service(&mut self, service: u16) -> Result<(), Error> {
+        let zero = zeroes().map_err(|error| map_error("COUNT_SERVICES", &error))?;
+        self.count_services
+            .set(u32::from(service), zero, 0)
+            .map_err(|error| map_error("COUNT_SERVICES", &error))
+    }
+
+    /// Marks learnt next hops to clients stale, so that the next reply asks the routing table.
+    pub fn mark_client_hops_stale(&mut self, affected: impl Fn(&NextHop) -> bool) -> usize {
+        let mut marked = 0;
+        for index in 1..self.client_hops.len() {
+            let hop = self.client_hops.get(index);
+            if hop.state == HOP_VALID && affected(&hop) {
+                self.client_hops.set(index, &NextHop { state: HOP_STALE, ..hop });
+                marked += 1;
+            }
+        }
+        marked
+    }
+}
+
+fn zeroes() -> Result<aya::maps::PerCpuValues<[u64; COUNTER_WORDS]>, std::io::Error> {
+    let processors = aya::util::nr_cpus().map_err(|(_, error)| error)?;
+    aya::maps::PerCpuValues::try_from(vec![[0; COUNTER_WORDS]; processors])
+}
+
+fn virtual_of(vip: IpAddr, port: [u8; 2], number: u8) -> Option<Virtual> {
+    Some(Virtual { vip, port: u16::from_be_bytes(port), protocol: protocol(number)? })
+}
+
+fn typed<T>(object: &mut Object, name: &'static str) -> Result<T, Error>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    T::try_from(object.take_map(name)?).map_err(|error| map_error(name, &error))
+}
+
+fn map_error(name: &'static str, error: &dyn std::error::Error) -> Error {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Error::Map { name, error: format!("{error}{cause}") }
+}
+
+const _: () = assert!(size_of::<ServiceKey4>() == 8 && size_of::<ServiceKey6>() == 20);
+
+/// The bytes of a service, for a comparison that misses nothing.
+pub fn same_service(a: &Service, b: &Service) -> bool {
+    a.as_bytes() == b.as_bytes()
+}

@@ -1,0 +1,259 @@
+//! What operators changed by command since the file was written. It lies over the configuration,
+//! is kept on disk, and stays until the file says the same or a command takes it back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    net::SocketAddr,
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::selector::ListenerSelector,
+    config::model::{Backend, Config, Instance, Listener, Role},
+};
+
+/// File under `state_dir`.
+pub const FILE: &str = "overlay.json";
+
+/// The changes, by listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Overlay {
+    /// By the listener's name (`INSTANCE/PROTOCOL:PORT`).
+    listeners: BTreeMap<String, ListenerOverlay>,
+}
+
+/// The changes to one listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct ListenerOverlay {
+    added: BTreeMap<SocketAddr, Added>,
+    removed: BTreeSet<SocketAddr>,
+    weights: BTreeMap<SocketAddr, u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Added {
+    weight: u16,
+    role: Role,
+}
+
+impl Overlay {
+    /// Reads the file; nothing if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what [`Overlay::write`] wrote.
+    pub fn read(state_dir: &Path) -> io::Result<Self> {
+        match fs::read(state_dir.join(FILE)) {
+            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&self, state_dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(state_dir)?;
+        let temporary = state_dir.join(format!("{FILE}.new"));
+        let file = fs::File::create(&temporary)?;
+        serde_json::to_writer_pretty(&file, self)?;
+        file.sync_all()?;
+        fs::rename(temporary, state_dir.join(FILE))
+    }
+
+    /// Adds a backend.
+    pub fn add(&mut self, listener: &ListenerSelector, backend: &Backend) {
+        let own = self.of(listener);
+        own.removed.remove(&backend.endpoint());
+        own.weights.remove(&backend.endpoint());
+        let added = Added { weight: backend.weight, role: backend.role };
+        own.added.insert(backend.endpoint(), added);
+    }
+
+    /// Removes a backend.
+    pub fn remove(&mut self, listener: &ListenerSelector, endpoint: SocketAddr) {
+        let own = self.of(listener);
+        own.weights.remove(&endpoint);
+        own.added.remove(&endpoint);
+        own.removed.insert(endpoint);
+    }
+
+    /// Sets a backend's weight.
+    pub fn set_weight(&mut self, listener: &ListenerSelector, endpoint: SocketAddr, weight: u16) {
+        self.of(listener).weights.insert(endpoint, weight);
+    }
+
+    fn of(&mut self, listener: &ListenerSelector) -> &mut ListenerOverlay {
+        self.listeners.entry(listener.to_string()).or_default()
+    }
+
+    /// The configuration with the changes in it.
+    pub fn applied_to(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        for instance in &mut config.instances {
+            let name = instance.name.clone();
+            for listener in &mut instance.listeners {
+                let selector = selector(&name, listener);
+                if let Some(own) = self.listeners.get(&selector.to_string()) {
+                    own.apply(&mut listener.backends);
+                }
+            }
+        }
+        config
+    }
+
+    /// Forgets what a new file makes void: listeners that are gone, removed backends that it no
+    /// longer names, added ones that it names itself.
+    pub fn reconcile(&mut self, config: &Config) {
+        let known: BTreeMap<String, BTreeSet<SocketAddr>> = config
+            .instances
+            .iter()
+            .flat_map(|instance| instance.listeners.iter().map(move |listener| (instance, listener)))
+            .map(|(instance, listener)| {
+                let backends = listener.backends.iter().map(Backend::endpoint).collect();
+                (selector(&instance.name, listener).to_string(), backends)
+            })
+            .collect();
+        self.listeners.retain(|name, own| {
+            let Some(backends) = known.get(name) else { return false };
+            own.removed.retain(|endpoint| backends.contains(endpoint));
+            own.added.retain(|endpoint, _| !backends.contains(endpoint));
+            let added = &own.added;
+            own.weights
+                .retain(|endpoint, _| backends.contains(endpoint) || added.contains_key(endpoint));
+            *own != ListenerOverlay::default()
+        });
+    }
+}
+
+impl ListenerOverlay {
+    fn apply(&self, backends: &mut Vec<Backend>) {
+        backends.retain(|backend| !self.removed.contains(&backend.endpoint()));
+        for (endpoint, added) in &self.added {
+            if backends.iter().all(|backend| backend.endpoint() != *endpoint) {
+                backends.push(Backend {
+                    address: endpoint.ip(),
+                    port: endpoint.port(),
+                    weight: added.weight,
+                    role: added.role,
+                });
+            }
+        }
+        for backend in backends {
+            if let Some(weight) = self.weights.get(&backend.endpoint()) {
+                backend.weight = *weight;
+            }
+        }
+    }
+}
+
+/// The name of a listener.
+pub fn selector(instance: &str, listener: &Listener) -> ListenerSelector {
+    ListenerSelector {
+        instance: instance.to_owned(),
+        protocol: listener.protocol,
+        port: listener.port,
+    }
+}
+
+/// Finds a listener by its name.
+pub fn find<'c>(
+    config: &'c Config,
+    wanted: &ListenerSelector,
+) -> Option<(&'c Instance, &'c Listener)> {
+    let instance = config.instances.iter().find(|instance| instance.name == wanted.instance)?;
+    let listener = instance
+        .listeners
+        .iter()
+        .find(|listener| listener.protocol == wanted.protocol && listener.port == wanted.port)?;
+    Some((instance, listener))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let text = r#"
+[dataplane]
+interfaces = ["eth0"]
+[[instance]]
+name = "shop"
+vips = ["10.0.0.100"]
+[[instance.listener]]
+protocol = "tcp"
+port = 80
+backends = [
+  { address = "10.0.1.11", port = 8080, weight = 100 },
+  { address = "10.0.1.12", port = 8080, weight = 50 },
+]
+"#;
+        crate::config::load_str("test.toml", text).expect("a sound file").config
+    }
+
+    fn shop() -> ListenerSelector {
+        "shop/tcp:80".parse().unwrap()
+    }
+
+    fn weights(config: &Config) -> Vec<(String, u16)> {
+        let backends = &config.instances[0].listeners[0].backends;
+        backends.iter().map(|backend| (backend.address.to_string(), backend.weight)).collect()
+    }
+
+    #[test]
+    fn commands_lie_over_the_file() {
+        let mut overlay = Overlay::default();
+        overlay.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 7);
+        overlay.remove(&shop(), "10.0.1.12:8080".parse().unwrap());
+        let added = Backend {
+            address: "10.0.1.13".parse().unwrap(),
+            port: 8080,
+            weight: 9,
+            role: Role::Primary,
+        };
+        overlay.add(&shop(), &added);
+        let expected = [("10.0.1.11".to_owned(), 7), ("10.0.1.13".to_owned(), 9)];
+        assert_eq!(weights(&overlay.applied_to(&config())), expected);
+    }
+
+    #[test]
+    fn a_removed_backend_that_is_added_again_is_back_with_its_new_weight() {
+        let mut overlay = Overlay::default();
+        let endpoint = "10.0.1.12:8080".parse().unwrap();
+        overlay.set_weight(&shop(), endpoint, 0);
+        overlay.remove(&shop(), endpoint);
+        let address = endpoint.ip();
+        overlay.add(&shop(), &Backend { address, port: 8080, weight: 60, role: Role::Primary });
+        overlay.set_weight(&shop(), endpoint, 60);
+        let expected = [("10.0.1.11".to_owned(), 100), ("10.0.1.12".to_owned(), 60)];
+        assert_eq!(weights(&overlay.applied_to(&config())), expected);
+    }
+
+    #[test]
+    fn it_is_read_back_as_it_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Overlay::read(directory.path()).unwrap(), Overlay::default());
+        let mut overlay = Overlay::default();
+        overlay.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 7);
+        overlay.write(directory.path()).unwrap();
+        assert_eq!(Overlay::read(directory.path()).unwrap(), overlay);
+    }
+
+    #[test]
+    fn a_new_file_makes_void_what_it_no_longer_has() {
+        let mut overlay = Overlay::default();
+        overlay.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 7);
+        overlay.remove(&shop(), "10.0.1.99:8080".parse().unwrap());
+        overlay.set_weight(&"gone/tcp:80".parse().unwrap(), "10.0.1.11:8080".parse().unwrap(), 7);
+        overlay.reconcile(&config());
+        let mut expected = Overlay::default();
+        expected.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 7);
+        assert_eq!(overlay, expected);
+    }
+}

@@ -1,0 +1,141 @@
+//! What the kernel should hold: configuration, overlay, health and next hops put together.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::{IpAddr, SocketAddr},
+};
+
+use slb_common::{
+    connection::ticks,
+    next_hop::NextHop,
+    service::{self, Timeouts},
+};
+
+use crate::{
+    config::model::{
+        Backend, Config, Family, Instance, Listener, Protocol, Role, Scheduler,
+    },
+    health::{Health, TargetKey},
+};
+
+/// One listener for one address family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredService {
+    /// Whose listener it is.
+    pub instance: String,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Port, host byte order.
+    pub port: u16,
+    /// Family of its VIPs and backends.
+    pub family: Family,
+    /// VIPs that lead to it.
+    pub vips: BTreeSet<IpAddr>,
+    /// How it draws.
+    pub scheduler: Scheduler,
+    /// Idle times in ticks.
+    pub timeouts: Timeouts,
+    /// Bits `SERVICE_*` besides `SERVICE_PRESENT`.
+    pub flags: u16,
+    /// Its backends.
+    pub backends: Vec<DesiredBackend>,
+}
+
+/// A backend of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DesiredBackend {
+    /// Address and port.
+    pub endpoint: SocketAddr,
+    /// 0–100.
+    pub weight: u16,
+    /// True if new connections may go there now.
+    pub usable: bool,
+    /// Where frames to it go, if that is known.
+    pub hop: Option<NextHop>,
+}
+
+/// What changes without the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances {
+    /// Health by target; targets that are not there are still being checked.
+    pub health: HashMap<TargetKey, Health>,
+    /// Next hops by backend address.
+    pub hops: HashMap<IpAddr, NextHop>,
+}
+
+/// Puts everything together.
+pub fn desired(config: &Config, circumstances: &Circumstances) -> Vec<DesiredService> {
+    let mut services = Vec::new();
+    for instance in &config.instances {
+        for listener in &instance.listeners {
+            for family in [Family::V4, Family::V6] {
+                services.extend(service_of(instance, listener, family, circumstances));
+            }
+        }
+    }
+    services
+}
+
+fn service_of(
+    instance: &Instance,
+    listener: &Listener,
+    family: Family,
+    circumstances: &Circumstances,
+) -> Option<DesiredService> {
+    let vips: BTreeSet<IpAddr> =
+        instance.vips.iter().copied().filter(|vip| Family::of(*vip) == family).collect();
+    if vips.is_empty() {
+        return None;
+    }
+    let own = || listener.backends.iter().filter(|backend| Family::of(backend.address) == family);
+    let able = |backend: &&Backend| able(instance, listener, backend, circumstances);
+    // Backups take over only when no primary is left.
+    let primaries = own().any(|backend| backend.role == Role::Primary && able(&backend));
+    let role = if primaries { Role::Primary } else { Role::Backup };
+    let backends = own()
+        .map(|backend| DesiredBackend {
+            endpoint: backend.endpoint(),
+            weight: backend.weight,
+            usable: backend.role == role && able(&backend),
+            hop: circumstances.hops.get(&backend.address).copied(),
+        })
+        .collect();
+    let stopped = !instance.enabled || !listener.enabled;
+    let hashing = matches!(listener.scheduler, Scheduler::Sh | Scheduler::Mh);
+    Some(DesiredService {
+        instance: instance.name.clone(),
+        protocol: listener.protocol,
+        port: listener.port,
+        family,
+        vips,
+        scheduler: listener.scheduler,
+        timeouts: Timeouts::new(
+            ticks(listener.timeouts.established.as_secs()),
+            ticks(listener.timeouts.syn.as_secs()),
+            ticks(listener.timeouts.fin.as_secs()),
+            ticks(listener.timeouts.time_wait.as_secs()),
+        ),
+        flags: if stopped { service::SERVICE_STOPPED } else { 0 }
+            | if hashing { service::SERVICE_ADOPT } else { 0 },
+        backends,
+    })
+}
+
+/// True if new connections may go to a backend, its role aside.
+fn able(
+    instance: &Instance,
+    listener: &Listener,
+    backend: &Backend,
+    circumstances: &Circumstances,
+) -> bool {
+    let key = TargetKey {
+        instance: instance.name.clone(),
+        protocol: listener.protocol,
+        port: listener.port,
+        backend: backend.endpoint(),
+    };
+    let health = circumstances.health.get(&key).copied().unwrap_or(Health::Checking);
+    backend.weight > 0
+        && matches!(health, Health::Healthy | Health::Unchecked)
+        && circumstances.hops.contains_key(&backend.address)
+}

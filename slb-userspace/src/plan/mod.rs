@@ -1,0 +1,12 @@
+//! From what is wanted to a list of writes. Everything here is pure: [`desired`] says what the
+//! kernel should hold, [`rings`] turns weights into rings, [`arena`] finds room for them, and
+//! [`diff`] compares with what the kernel holds ([`applied`]) and orders the writes.
+
+pub mod applied;
+pub mod arena;
+pub mod desired;
+pub mod diff;
+pub mod rings;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! What is to be seen: configuration, health and the kernel's counters put together for the API.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use slb_common::{Verdict, connection::TICK_SHIFT};
+
+use crate::{
+    api::{
+        Admin, BackendStatus, ConnectionEntry, ConnectionFilter, ConnectionList, Counts,
+        DataplaneStatus, Flow, Health as ApiHealth, InstanceStatus, InterfaceStatus,
+        ListenerStatus, Status, VerdictCount, VerdictList, connections::ConnectionState,
+    },
+    bpf::Error,
+    config::model::{Config, Family, Instance, Listener, XdpMode},
+    health::{Health, Observed, TargetKey},
+    maps::{counters::Counted, kernel::protocol, table::tick},
+    plan::applied::idle,
+    reconciler::Reconciler,
+};
+
+/// What status needs beside the kernel.
+pub struct View<'a> {
+    /// The configuration with its overlay.
+    pub config: &'a Config,
+    /// Health by target.
+    pub health: &'a HashMap<TargetKey, Observed>,
+    /// Why backends cannot be reached, by address.
+    pub unreachable: &'a HashMap<std::net::IpAddr, String>,
+    /// Interfaces and how XDP runs on them.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// How it runs.
+    pub xdp_mode: XdpMode,
+}
+
+/// Everything.
+///
+/// # Errors
+/// Counters cannot be read.
+pub fn status(view: &View<'_>, reconciler: &Reconciler) -> Result<Status, Error> {
+    let (mut v4, mut v6) = (0, 0);
+    for (slot, backend) in &reconciler.applied.backends {
+        let gauges = reconciler.kernel.gauges(*slot);
+        let entries = gauges.active + gauges.inactive;
+        match Family::of(backend.endpoint.ip()) {
+            Family::V4 => v4 += entries,
+            Family::V6 => v6 += entries,
+        }
+    }
+    let dataplane = &view.config.dataplane;
+    Ok(Status {
+        dataplane: DataplaneStatus {
+            xdp_mode: view.xdp_mode,
+            interfaces: view.interfaces.clone(),
+            connections: v4 + v6,
+            max_connections: u64::from(dataplane.max_connections),
+            connections_v6: v6,
+            max_connections_v6: u64::from(dataplane.max_connections_v6),
+        },
+        instances: view
+            .config
+            .instances
+            .iter()
+            .map(|instance| {
+                Ok(InstanceStatus {
+                    name: instance.name.clone(),
+                    vips: instance.vips.clone(),
+                    specification: instance.specification.clone(),
+                    enabled: instance.enabled,
+                    listeners: instance
+                        .listeners
+                        .iter()
+                        .map(|listener| listener_status(view, reconciler, instance, listener))
+                        .collect::<Result<_, Error>>()?,
+                })
+            })
+            .collect::<Result<_, Error>>()?,
+    })
+}
+
+fn listener_status(
+    view: &View<'_>,
+    reconciler: &Reconciler,
+    instance: &Instance,
+    listener: &Listener,
+) -> Result<ListenerStatus, Error> {
+    let mut counts = Counts::default();
+    let mut slots = HashMap::new();
+    for (id, service) in &reconciler.services {
+        let own = service.instance == instance.name
+            && service.protocol == listener.protocol
+            && service.port == listener.port;
+        if !own {
+            continue;
+        }
+        add_counters(&mut counts, reconciler.kernel.service_counters(*id)?);
+        for (slot, backend) in reconciler.applied.slots(*id) {
+            let gauges = reconciler.kernel.gauges(slot);
+            counts.active_connections += gauges.active;
+            counts.inactive_connections += gauges.inactive;
+            slots.insert(backend.endpoint, slot);
+        }
+    }
+    let mut backends = Vec::new();
+    for backend in &listener.backends {
+        let slot = slots.remove(&backend.endpoint());
+        let key = TargetKey {
+            instance: instance.name.clone(),
+            protocol: listener.protocol,
+            port: listener.port,
+            backend: backend.endpoint(),
+        };
+        let (health, health_reason) = health_of(view, &key);
+        let admin = match () {
+            () if !instance.enabled || !listener.enabled => Admin::Stopped,
+            () if backend.weight == 0 => Admin::Drained,
+            () => Admin::Active,
+        };
+        backends.push(BackendStatus {
+            address: backend.address,
+            port: backend.port,
+            weight: backend.weight,
+            role: backend.role,
+            health,
+            health_reason,
+            admin,
+            counts: slot_counts(reconciler, slot)?,
+        });
+    }
+    backends.extend(leaving(reconciler, slots)?);
+    Ok(ListenerStatus {
+        protocol: listener.protocol,
+        port: listener.port,
+        mode: listener.mode,
+        scheduler: listener.scheduler,
+        enabled: listener.enabled,
+        counts,
+        backends,
+    })
+}
+
+/// Backends that are no longer configured but still have connections.
+fn leaving(
+    reconciler: &Reconciler,
+    slots: HashMap<SocketAddr, u32>,
+) -> Result<Vec<BackendStatus>, Error> {
+    let mut left: Vec<_> =
+        slots.into_iter().filter(|(_, slot)| !idle(reconciler.kernel.gauges(*slot))).collect();
+    left.sort();
+    left.into_iter()
+        .map(|(endpoint, slot)| {
+            Ok(BackendStatus {
+                address: endpoint.ip(),
+                port: endpoint.port(),
+                weight: 0,
+                role: crate::config::model::Role::Primary,
+                health: ApiHealth::Unchecked,
+                health_reason: "being removed".to_owned(),
+                admin: Admin::Draining,
+                counts: slot_counts(reconciler, Some(slot))?,
+            })
+        })
+        .collect()
+}
+
+fn health_of(view: &View<'_>, key: &TargetKey) -> (ApiHealth, String) {
+    let observed = view.health.get(key);
+    let health = match observed.map_or(Health::Checking, |observed| observed.health) {
+        Health::Healthy => ApiHealth::Healthy,
+        Health::Unhealthy => ApiHealth::Unhealthy,
+        Health::Checking => ApiHealth::Checking,
+        Health::Unchecked => ApiHealth::Unchecked,
+    };
+    let reason = observed.map(|observed| observed.reason.clone()).unwrap_or_default();
+    match view.unreachable.get(&key.backend.ip()) {
+        Some(why) if reason.is_empty() => (health, why.clone()),
+        Some(why) => (health, format!("{reason}; {why}")),
+        None => (health, reason),
+    }
+}
+
+fn slot_counts(reconciler: &Reconciler, slot: Option<u32>) -> Result<Counts, Error> {
+    let mut counts = Counts::default();
+    if let Some(slot) = slot {
+        let gauges = reconciler.kernel.gauges(slot);
+        counts.active_connections = gauges.active;
+        counts.inactive_connections = gauges.inactive;
+        add_counters(&mut counts, reconciler.kernel.backend_counters(slot)?);
+    }
+    Ok(counts)
+}
+
+const fn add_counters(counts: &mut Counts, counted: Counted) {
+    let counted = counted.0;
+    counts.connections_total += counted.connections;
+    counts.packets_in += counted.packets_in;
+    counts.bytes_in += counted.bytes_in;
+    counts.packets_out += counted.packets_out;
+    counts.bytes_out += counted.bytes_out;
+}
+
+/// Counters of all verdicts.
+///
+/// # Errors
+/// They cannot be read.
+pub fn verdicts(reconciler: &Reconciler) -> Result<VerdictList, Error> {
+    let verdicts = Verdict::ALL
+        .iter()
+        .map(|verdict| {
+            Ok(VerdictCount::new(*verdict, reconciler.kernel.verdict(verdict.index())?))
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(VerdictList { verdicts })
+}
+
+/// Entries of the connection tables that a filter lets through.
+pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> ConnectionList {
+    let mut list = ConnectionList::default();
+    let now = tick();
+    let names: HashMap<u16, &str> = reconciler
+        .services
+        .iter()
+        .map(|(id, service)| (*id, service.instance.as_str()))
+        .collect();
+    for family in [Family::V4, Family::V6] {
+        for line in reconciler.kernel.table.lines(family) {
+            let (Some(protocol), Some(state)) =
+                (protocol(line.protocol), ConnectionState::from_number(line.control.state()))
+            else {
+                continue;
+            };
+            let flow = Flow {
+                protocol,
+                client: line.client,
+                vip: line.vip,
+                backend: line.backend,
+                state,
+            };
+            if !filter.matches(&flow) {
+                continue;
+            }
+            list.matching += 1;
+            if list.connections.len() < filter.shown_at_most() {
+                let idle = u64::from(now.saturating_sub(line.seen.tick())) << TICK_SHIFT;
+                list.connections.push(ConnectionEntry {
+                    flow,
+                    idle_s: idle / 1_000_000_000,
+                    instance: names.get(&line.service).copied().unwrap_or("(removed)").to_owned(),
+                    listener_port: line.vip.port(),
+                });
+            }
+        }
+    }
+    list
+}
