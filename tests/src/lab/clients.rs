@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream as StdTcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -230,10 +230,19 @@ async fn udp(target: SocketAddr) -> Result<UdpSocket, String> {
         IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = step("socket", UdpSocket::bind((any, 0)).await)?;
+    let socket = step("socket", UdpSocket::bind((any, next_udp_port())).await)?;
     // Connected, so that answers from any other address are not taken and ICMP errors are seen.
     step("socket", socket.connect(target).await)?;
     Ok(socket)
+}
+
+/// A source port that no flow had before. The kernel picks at random: two of a few hundred flows
+/// would often share one, and a balancer rightly takes those for one flow.
+fn next_udp_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT
 }
 
 async fn echo(socket: &UdpSocket) -> Result<String, String> {
