@@ -40,9 +40,7 @@ fn build() -> Result<(), String> {
     let variable = |name: &str| env::var_os(name).ok_or_else(|| format!("{name} is not set"));
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    let root = manifest_dir
-        .parent()
-        .ok_or("the crate is in no workspace")?;
+    let root = manifest_dir.parent().ok_or("the crate is in no workspace")?;
 
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
@@ -59,8 +57,6 @@ fn build() -> Result<(), String> {
 /// `ebpf` in cargo's target directory, shared by debug and release builds: the object is the same.
 /// Cargo marks its target directory with the tag that keeps it out of backups.
 fn ebpf_target_dir(out_dir: &Path) -> PathBuf {
-    let tagged = out_dir
-        .ancestors()
-        .find(|directory| directory.join("CACHEDIR.TAG").exists());
+    let tagged = out_dir.ancestors().find(|directory| directory.join("CACHEDIR.TAG").exists());
     tagged.unwrap_or(out_dir).join("ebpf")
 }

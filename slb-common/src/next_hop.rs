@@ -7,8 +7,9 @@ pub const NO_VLAN: u16 = 0;
 
 /// An Ethernet next hop. All of it fits three words that are written one by one: a packet that
 /// comes between two writes meets the old or the new value of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct NextHop {
     /// MAC address of the neighbour.

@@ -6,8 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::next_hop::NextHop;
 
 /// Key of `SERVICES4`: a VIP's address and port as on the wire, and the IP protocol number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ServiceKey4 {
     /// Network byte order.
@@ -21,8 +20,7 @@ pub struct ServiceKey4 {
 }
 
 /// Key of `SERVICES6`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ServiceKey6 {
     /// Network byte order.
@@ -151,8 +149,9 @@ pub struct Backend {
 }
 
 /// Value of the array `GAUGES`, by backend slot: entries in the table right now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Gauges {
     /// Established TCP, and UDP that has been answered.
@@ -162,8 +161,9 @@ pub struct Gauges {
 }
 
 /// Value of the per-CPU arrays `BACKEND_COUNTERS` (by slot) and `SERVICE_COUNTERS` (by service).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Counters {
     /// Connections opened.

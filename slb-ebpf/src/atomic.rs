@@ -80,7 +80,9 @@ pub unsafe fn compare_and_swap(place: *mut u64, old: u64, new: u64) -> bool {
     return unsafe { atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(place, old, new).1 };
     // SAFETY: as above.
     #[cfg(not(target_arch = "bpf"))]
-    return unsafe { AtomicU64::from_ptr(place) }.compare_exchange(old, new, SeqCst, SeqCst).is_ok();
+    return unsafe { AtomicU64::from_ptr(place) }
+        .compare_exchange(old, new, SeqCst, SeqCst)
+        .is_ok();
 }
 
 /// Writes a word after everything before it: the store that publishes.

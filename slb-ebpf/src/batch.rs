@@ -8,10 +8,7 @@ use slb_common::connection::{
 };
 
 use crate::{
-    connections::{
-        table::{Guard, Line, Store},
-        transition::close,
-    },
+    connections::{bucket::Guard, line::Line, store::Store, transition::close},
     maps::{self, Maps},
 };
 

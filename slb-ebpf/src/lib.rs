@@ -7,6 +7,7 @@
 pub mod atomic;
 pub mod checksum;
 pub mod connections;
+pub mod headers;
 pub mod packet;
 pub mod parse;
 pub mod schedulers;

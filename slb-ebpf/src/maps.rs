@@ -3,7 +3,7 @@
 
 use aya_ebpf::{
     btf_maps::{Array, HashMap, PerCpuArray},
-    helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns},
+    helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
 };
 use slb_common::{
@@ -13,7 +13,7 @@ use slb_common::{
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
     service::{
-        AddressBitmap, Backend, Counters, Gauges, Ring, SERVICE_PRESENT, Service, ServiceKey4,
+        AddressBitmap, Backend, Counters, Gauges, SERVICE_PRESENT, Service, ServiceKey4,
         ServiceKey6,
     },
 };
@@ -21,10 +21,11 @@ use slb_common::{
 use crate::{
     atomic,
     connections::{
-        insert::{New, Refused, Sighting},
-        table::{Key, Side, Store},
+        bucket::Bucket,
+        insert::{New, Refused},
+        sight::Sighting,
+        store::{Key, Side, Store},
     },
-    schedulers::{Load, Places},
     verified,
 };
 
@@ -88,12 +89,14 @@ fn constant(value: &u32) -> u32 {
 
 impl<const W: usize> Store<W> for Maps {
     #[inline(always)]
-    fn bucket(self, index: u32) -> Option<*mut u64> {
-        if W == 1 {
-            CONNECTIONS4.get_ptr_mut(index).map(|bucket| bucket.cast())
+    fn bucket(self, index: u32) -> Option<Bucket<W>> {
+        let words = if W == 1 {
+            CONNECTIONS4.get_ptr_mut(index)?.cast()
         } else {
-            CONNECTIONS6.get_ptr_mut(index).map(|bucket| bucket.cast())
-        }
+            CONNECTIONS6.get_ptr_mut(index)?.cast()
+        };
+        // SAFETY: the map gave the pointer to the words of one bucket of this family.
+        Some(unsafe { Bucket::new(words) })
     }
 
     #[inline(always)]
@@ -162,46 +165,4 @@ pub fn service_of(id: u16) -> Option<&'static Service> {
 pub fn backend_of(slot: u32) -> Option<&'static Backend> {
     // SAFETY: as in `service_of`.
     BACKENDS.get_ptr(slot).map(|backend| unsafe { &*backend })
-}
-
-/// A service's ring and what schedulers ask about it.
-#[derive(Clone, Copy)]
-pub struct ServicePlaces {
-    /// Service id.
-    pub service: u16,
-    /// Its ring.
-    pub ring: Ring,
-}
-
-impl Places for ServicePlaces {
-    #[inline(always)]
-    fn slot(self, place: u32) -> Option<u32> {
-        RINGS.get(self.ring.offset().wrapping_add(place)).copied()
-    }
-
-    #[inline(always)]
-    fn load(self, slot: u32) -> Option<Load> {
-        let gauges = GAUGES.get_ptr(slot)?;
-        let weight = backend_of(slot)?.weight;
-        // SAFETY: the map gave the pointer; the fields are aligned words.
-        let (active, inactive) = unsafe {
-            (atomic::load(&raw const (*gauges).active), atomic::load(&raw const (*gauges).inactive))
-        };
-        Some(Load { active, inactive, weight })
-    }
-
-    #[inline(always)]
-    fn turn(self) -> u64 {
-        match CURSORS.get_ptr_mut(u32::from(self.service)) {
-            // SAFETY: the map gave the pointer; the first word is aligned.
-            Some(cursor) => unsafe { atomic::fetch_add(cursor.cast(), 1) },
-            None => 0,
-        }
-    }
-
-    #[inline(always)]
-    fn random(self) -> u32 {
-        // SAFETY: the helper takes nothing and returns a number.
-        unsafe { bpf_get_prandom_u32() }
-    }
 }

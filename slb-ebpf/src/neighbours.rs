@@ -15,8 +15,9 @@ use slb_common::{
 
 use crate::{
     atomic,
+    headers::Ethernet,
     maps::HOPS_CLIENTS,
-    packet::{Ethernet, Frame, Short, Step},
+    packet::{Frame, Short, Step},
     parse::link::Link,
 };
 

@@ -13,7 +13,7 @@ use crate::{
     maps::{self, Maps, backend_of},
     neighbours,
     packet::Step,
-    parse::{Packet, ipv4, ipv6},
+    parse::{self, Packet},
     services, stats, verified,
 };
 
@@ -25,10 +25,8 @@ const ATTEMPTS: u32 = 2;
 pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
     let (protocol, now) = (packet.network.protocol, maps::tick());
     let (id, service) = services::find(&packet.destination, protocol)?;
-    let (source, vip) =
-        (endpoint_address(&packet.source), endpoint_address(&packet.destination));
-    let martian = if W == 1 { ipv4::martian(source) } else { ipv6::martian(source) };
-    if martian || same(source, vip) {
+    let (source, vip) = (endpoint_address(&packet.source), endpoint_address(&packet.destination));
+    if parse::martian::<W>(source) || same(source, vip) {
         return Err(Verdict::DropMartian);
     }
     let mut new = New::<W> {

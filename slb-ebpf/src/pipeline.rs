@@ -11,7 +11,7 @@ use slb_common::{
 use crate::{
     connections::{
         lookup::{Entry, find},
-        table::Side,
+        store::Side,
         tcp_state::{reopens, tcp},
         transition::track,
     },
@@ -19,7 +19,7 @@ use crate::{
     maps::{self, Maps, backend_of},
     neighbours,
     packet::{Frame, Short, Step},
-    parse::{Addresses, Packet, TCP, ipv4, ipv6, link, transport},
+    parse::{self, Packet, TCP, link, transport},
     services, stats, verified,
 };
 
@@ -75,65 +75,37 @@ fn run_family(context: &XdpContext, link: &link::Link, look: Look) -> Step<Outco
 /// IPv4, on a stack frame of its own: BPF has 512 bytes for a chain of calls.
 #[inline(never)]
 fn run_v4(context: &XdpContext, look: Look) -> Step<Outcome> {
-    let (packet, side) = parse_v4(context)?;
+    let (packet, side) = parse::<1>(context)?;
     balance(context, &packet, side, look)
 }
 
 /// IPv6, likewise.
 #[inline(never)]
 fn run_v6(context: &XdpContext, look: Look) -> Step<Outcome> {
-    let (packet, side) = parse_v6(context)?;
+    let (packet, side) = parse::<3>(context)?;
     balance(context, &packet, side, look)
 }
 
-/// An IPv4 packet that may be ours.
+/// A packet that may be ours.
 #[inline(always)]
-pub fn parse_v4(context: &XdpContext) -> Step<(Packet<1>, Side)> {
+pub fn parse<const W: usize>(context: &XdpContext) -> Step<(Packet<W>, Side)> {
     let frame = Frame::of(context);
     let link = link::link(frame)?;
-    let addresses = ipv4::addresses(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
+    let addresses = parse::addresses::<W>(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
     let side = services::side(&addresses)?;
-    let network = ipv4::network(frame, link.at())
+    let network = parse::network::<W>(frame, link.at())
         .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
     let ports = transport::ports(frame, &network)
         .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
-    let Addresses { source, destination } = addresses;
     let protocol = u16::from(network.protocol);
-    Ok((
-        Packet {
-            source: endpoint(source, ports.source, protocol),
-            destination: endpoint(destination, ports.destination, protocol),
-            link,
-            network,
-            ports,
-        },
-        side,
-    ))
-}
-
-/// An IPv6 packet that may be ours.
-#[inline(always)]
-pub fn parse_v6(context: &XdpContext) -> Step<(Packet<3>, Side)> {
-    let frame = Frame::of(context);
-    let link = link::link(frame)?;
-    let addresses = ipv6::addresses(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
-    let side = services::side(&addresses)?;
-    let network = ipv6::network(frame, link.at())
-        .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
-    let ports = transport::ports(frame, &network)
-        .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
-    let Addresses { source, destination } = addresses;
-    let protocol = u16::from(network.protocol);
-    Ok((
-        Packet {
-            source: endpoint(source, ports.source, protocol),
-            destination: endpoint(destination, ports.destination, protocol),
-            link,
-            network,
-            ports,
-        },
-        side,
-    ))
+    let packet = Packet {
+        source: endpoint(addresses.source, ports.source, protocol),
+        destination: endpoint(addresses.destination, ports.destination, protocol),
+        link,
+        network,
+        ports,
+    };
+    Ok((packet, side))
 }
 
 /// What both families have in common: the whole rest.

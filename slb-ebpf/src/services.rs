@@ -11,7 +11,7 @@ use slb_common::{
 
 use crate::{
     atomic,
-    connections::{table::Side, tcp_state::tcp},
+    connections::{store::Side, tcp_state::tcp},
     maps::{BITMAPS, SERVICES4, SERVICES6, VIPS, service_of},
     packet::Step,
     parse::{Addresses, Ports, UDP},

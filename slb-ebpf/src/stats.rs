@@ -5,7 +5,7 @@ use aya_ebpf::btf_maps::PerCpuArray;
 use slb_common::{Verdict, service::Counters};
 
 use crate::{
-    connections::table::Side,
+    connections::store::Side,
     maps::{COUNT_BACKENDS, COUNT_SERVICES, COUNT_VERDICTS},
 };
 
@@ -50,12 +50,10 @@ fn traffic<const N: usize>(
 /// Counts a connection that has been opened.
 #[inline(always)]
 pub fn connection(service: u16, slot: u32) {
-    for counters in [
-        COUNT_SERVICES.get_ptr_mut(u32::from(service)),
-        COUNT_BACKENDS.get_ptr_mut(slot),
-    ]
-    .into_iter()
-    .flatten()
+    for counters in
+        [COUNT_SERVICES.get_ptr_mut(u32::from(service)), COUNT_BACKENDS.get_ptr_mut(slot)]
+            .into_iter()
+            .flatten()
     {
         // SAFETY: the map gave the pointer to this processor's own copy.
         unsafe { (*counters).connections += 1 };

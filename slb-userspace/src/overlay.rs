@@ -114,7 +114,9 @@ impl Overlay {
         let known: BTreeMap<String, BTreeSet<SocketAddr>> = config
             .instances
             .iter()
-            .flat_map(|instance| instance.listeners.iter().map(move |listener| (instance, listener)))
+            .flat_map(|instance| {
+                instance.listeners.iter().map(move |listener| (instance, listener))
+            })
             .map(|(instance, listener)| {
                 let backends = listener.backends.iter().map(Backend::endpoint).collect();
                 (selector(&instance.name, listener).to_string(), backends)

@@ -64,15 +64,7 @@ impl Reconciler {
             ring_slots: kernel.ring_slots(),
         };
         let applied = Applied::read(&kernel);
-        Ok(Self {
-            object,
-            kernel,
-            applied,
-            services: Vec::new(),
-            resting: Vec::new(),
-            room,
-            meta,
-        })
+        Ok(Self { object, kernel, applied, services: Vec::new(), resting: Vec::new(), room, meta })
     }
 
     /// The loaded object, to attach its program.
@@ -103,18 +95,16 @@ impl Reconciler {
             {
                 self.kernel.forget_backend(*slot)?;
             }
-            Operation::SetService { service, to } => {
-                match self.applied.services.get(service) {
-                    Some(before) if before.service.ring != to.ring => {
-                        let ring = before.service.ring;
-                        self.resting.push((Instant::now(), (ring.offset(), ring.length())));
-                    }
-                    None if to.flags & SERVICE_PRESENT != 0 => {
-                        self.kernel.forget_service(*service)?;
-                    }
-                    _ => {}
+            Operation::SetService { service, to } => match self.applied.services.get(service) {
+                Some(before) if before.service.ring != to.ring => {
+                    let ring = before.service.ring;
+                    self.resting.push((Instant::now(), (ring.offset(), ring.length())));
                 }
-            }
+                None if to.flags & SERVICE_PRESENT != 0 => {
+                    self.kernel.forget_service(*service)?;
+                }
+                _ => {}
+            },
             _ => {}
         }
         self.kernel.apply(operation)?;
@@ -137,8 +127,7 @@ impl Reconciler {
             }
         }
         let (ids, desired): (Vec<u16>, Vec<DesiredService>) = self.services.iter().cloned().unzip();
-        let freed =
-            diff::reclaim(&self.applied, &desired, &ids, |slot| self.kernel.gauges(slot));
+        let freed = diff::reclaim(&self.applied, &desired, &ids, |slot| self.kernel.gauges(slot));
         for operation in &freed {
             self.write(operation)?;
         }

@@ -205,9 +205,7 @@ const fn add_counters(counts: &mut Counts, counted: Counted) {
 pub fn verdicts(reconciler: &Reconciler) -> Result<VerdictList, Error> {
     let verdicts = Verdict::ALL
         .iter()
-        .map(|verdict| {
-            Ok(VerdictCount::new(*verdict, reconciler.kernel.verdict(verdict.index())?))
-        })
+        .map(|verdict| Ok(VerdictCount::new(*verdict, reconciler.kernel.verdict(verdict.index())?)))
         .collect::<Result<_, Error>>()?;
     Ok(VerdictList { verdicts })
 }
@@ -216,11 +214,8 @@ pub fn verdicts(reconciler: &Reconciler) -> Result<VerdictList, Error> {
 pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> ConnectionList {
     let mut list = ConnectionList::default();
     let now = tick();
-    let names: HashMap<u16, &str> = reconciler
-        .services
-        .iter()
-        .map(|(id, service)| (*id, service.instance.as_str()))
-        .collect();
+    let names: HashMap<u16, &str> =
+        reconciler.services.iter().map(|(id, service)| (*id, service.instance.as_str())).collect();
     for family in [Family::V4, Family::V6] {
         for line in reconciler.kernel.table.lines(family) {
             let (Some(protocol), Some(state)) =
@@ -228,13 +223,8 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
             else {
                 continue;
             };
-            let flow = Flow {
-                protocol,
-                client: line.client,
-                vip: line.vip,
-                backend: line.backend,
-                state,
-            };
+            let flow =
+                Flow { protocol, client: line.client, vip: line.vip, backend: line.backend, state };
             if !filter.matches(&flow) {
                 continue;
             }

@@ -45,23 +45,13 @@ impl Profile {
 /// Sets up, then builds all binaries. The daemon's build script builds the eBPF object.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::run(Scope::Build)?;
-    let profile = if arguments.release {
-        Profile::Release
-    } else {
-        Profile::Dev
-    };
+    let profile = if arguments.release { Profile::Release } else { Profile::Dev };
     // slb-ebpf's binaries are no programs of this machine; xtask is running.
     let outside = ["--exclude", "slb-ebpf", "--exclude", "xtask"];
     let mut build = run::cargo();
-    build
-        .args(["build", "--workspace", "--bins"])
-        .args(outside)
-        .args(profile.arguments());
+    build.args(["build", "--workspace", "--bins"]).args(outside).args(profile.arguments());
     run::run(&mut build)?;
-    println!(
-        "built: {}/{{slbd,slb,slb-l7}}",
-        profile.directory().display()
-    );
+    println!("built: {}/{{slbd,slb,slb-l7}}", profile.directory().display());
     Ok(ExitCode::SUCCESS)
 }
 

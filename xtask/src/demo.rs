@@ -27,14 +27,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::run(Scope::Labs)?;
     // What takes time here is the build; a release build would take three times as long.
     let profile = Profile::Dev;
-    build::binaries(
-        &["slb-userspace", "slb-tests"],
-        &["slbd", "slb", "slb-demo"],
-        profile,
-    )?;
+    build::binaries(&["slb-userspace", "slb-tests"], &["slbd", "slb", "slb-demo"], profile)?;
     let directory = profile.directory();
     let mut demo = Command::new(directory.join("slb-demo"));
-    demo.env("SLB_BIN_DIR", &directory)
-        .args(arguments.keep.then_some("--keep"));
+    demo.env("SLB_BIN_DIR", &directory).args(arguments.keep.then_some("--keep"));
     run::exit_code(demo.args(&arguments.rest))
 }

@@ -29,24 +29,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(refusal);
     }
     // A wrong path should not cost a build.
-    let config = config
-        .canonicalize()
-        .with_context(|| format!("{}", config.display()))?;
+    let config = config.canonicalize().with_context(|| format!("{}", config.display()))?;
     setup::run(Scope::Build)?;
-    build::binaries(
-        &["slb-userspace"],
-        &["slbd", "slb", "slb-l7"],
-        Profile::Release,
-    )?;
+    build::binaries(&["slb-userspace"], &["slbd", "slb", "slb-l7"], Profile::Release)?;
 
     let directory = Profile::Release.directory();
     let daemon = || {
         let mut daemon = Command::new(directory.join("slbd"));
-        daemon
-            .arg("--interface")
-            .arg(interface)
-            .arg("--config")
-            .arg(&config);
+        daemon.arg("--interface").arg(interface).arg("--config").arg(&config);
         daemon
     };
     let preflight = run::exit_code(daemon().arg("--preflight"))?;
@@ -56,8 +46,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     println!("look around: {} status", directory.join("slb").display());
     // From here on signals and the exit code are the daemon's.
     let error = daemon().exec();
-    bail!(
-        "`{}` did not start: {error}",
-        directory.join("slbd").display()
-    );
+    bail!("`{}` did not start: {error}", directory.join("slbd").display());
 }

@@ -24,26 +24,14 @@ pub(crate) fn build(root: &Path, bins: &[&str], target_dir: &Path) -> Result<Pat
     command
         .current_dir(root)
         .args(["build", "--package", "slb-ebpf", "--features", "bpf"])
-        .args([
-            "--target",
-            TARGET,
-            "-Z",
-            "build-std=core",
-            "--profile",
-            PROFILE,
-        ])
+        .args(["--target", TARGET, "-Z", "build-std=core", "--profile", PROFILE])
         .args(bins.iter().flat_map(|bin| ["--bin", bin]))
         .arg("--target-dir")
         .arg(target_dir);
-    let output = command
-        .output()
-        .map_err(|error| format!("cargo did not start: {error}"))?;
+    let output = command.output().map_err(|error| format!("cargo did not start: {error}"))?;
     if !output.status.success() {
         let log = String::from_utf8_lossy(&output.stderr);
-        return Err(format!(
-            "the eBPF object did not build ({}):\n{log}",
-            output.status
-        ));
+        return Err(format!("the eBPF object did not build ({}):\n{log}", output.status));
     }
     let directory = target_dir.join(TARGET).join(PROFILE);
     for object in bins.iter().map(|bin| directory.join(bin)) {
@@ -57,9 +45,7 @@ fn cargo(toolchain: &Toolchain) -> Command {
     let mut command = match toolchain.compiler.origin {
         Origin::Nightly => {
             let mut command = Command::new("rustup");
-            command
-                .args(["run", "nightly", "cargo"])
-                .env("RUSTUP_AUTO_INSTALL", "0");
+            command.args(["run", "nightly", "cargo"]).env("RUSTUP_AUTO_INSTALL", "0");
             command
         }
         Origin::Debian => Command::new(DEBIAN_CARGO),
@@ -68,9 +54,7 @@ fn cargo(toolchain: &Toolchain) -> Command {
         command.env_remove(name);
     }
     if toolchain.compiler.origin == Origin::Debian {
-        command
-            .env("RUSTC", DEBIAN_RUSTC)
-            .env("RUSTC_BOOTSTRAP", "1");
+        command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
     }
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags());
     command.env("PATH", path_beginning_with(toolchain.linker.path.parent()));
@@ -80,10 +64,7 @@ fn cargo(toolchain: &Toolchain) -> Command {
 /// rustc looks for the linker by its name.
 fn path_beginning_with(directory: Option<&Path>) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    let entries = directory
-        .map(Path::to_path_buf)
-        .into_iter()
-        .chain(env::split_paths(&path));
+    let entries = directory.map(Path::to_path_buf).into_iter().chain(env::split_paths(&path));
     env::join_paths(entries).unwrap_or(path)
 }
 
@@ -102,13 +83,8 @@ fn is_of_outer_cargo(name: &OsStr) -> bool {
     ];
     const OF_A_BUILD: [&str; 5] = ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTUP_TOOLCHAIN"];
     // How to reach the registry is the user's business in the inner build, too.
-    const OF_THE_USER: [&str; 5] = [
-        "CARGO_HOME",
-        "CARGO_HTTP_",
-        "CARGO_NET_",
-        "CARGO_REGISTR",
-        "CARGO_SOURCE_",
-    ];
+    const OF_THE_USER: [&str; 5] =
+        ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_"];
     let Some(name) = name.to_str() else {
         return false;
     };
@@ -134,22 +110,10 @@ mod tests {
 
     #[test]
     fn the_outer_cargos_choices_do_not_reach_the_inner_one_but_the_users_registry_does() {
-        for name in [
-            "CARGO_FEATURE_X",
-            "RUSTC",
-            "RUSTUP_TOOLCHAIN",
-            "OUT_DIR",
-            "LD_LIBRARY_PATH",
-        ] {
+        for name in ["CARGO_FEATURE_X", "RUSTC", "RUSTUP_TOOLCHAIN", "OUT_DIR", "LD_LIBRARY_PATH"] {
             assert!(is_of_outer_cargo(OsStr::new(name)), "{name}");
         }
-        for name in [
-            "CARGO_HOME",
-            "CARGO_NET_OFFLINE",
-            "RUSTUP_HOME",
-            "PATH",
-            "HOME",
-        ] {
+        for name in ["CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_HOME", "PATH", "HOME"] {
             assert!(!is_of_outer_cargo(OsStr::new(name)), "{name}");
         }
     }
@@ -157,9 +121,6 @@ mod tests {
     #[test]
     fn the_linker_that_was_found_is_the_one_that_rustc_finds_first() {
         let path = path_beginning_with(Some(Path::new("/opt/linker")));
-        assert_eq!(
-            env::split_paths(&path).next(),
-            Some(PathBuf::from("/opt/linker"))
-        );
+        assert_eq!(env::split_paths(&path).next(), Some(PathBuf::from("/opt/linker")));
     }
 }

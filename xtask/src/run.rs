@@ -20,9 +20,7 @@ pub(crate) fn root() -> &'static Path {
 /// Cargo's target directory: we were started out of it.
 pub(crate) fn target_dir() -> PathBuf {
     let own = env::current_exe().unwrap_or_default();
-    own.ancestors()
-        .nth(2)
-        .map_or_else(|| root().join("target"), Path::to_path_buf)
+    own.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf)
 }
 
 /// The cargo that started us, in the repository.
@@ -38,9 +36,7 @@ pub(crate) fn cargo() -> Command {
 /// It did not start, or did not end well.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .with_context(|| format!("`{name}` did not start"))?;
+    let status = command.status().with_context(|| format!("`{name}` did not start"))?;
     if !status.success() {
         bail!("`{}` ended with {status}", line(command));
     }
@@ -53,24 +49,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// It did not start.
 pub(crate) fn exit_code(command: &mut Command) -> Result<ExitCode> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .with_context(|| format!("`{name}` did not start"))?;
+    let status = command.status().with_context(|| format!("`{name}` did not start"))?;
     // A signal has no code; 1 says that it did not go well.
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1)
-        .into())
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into())
 }
 
 /// The command as one would type it.
 pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the effective user is root.

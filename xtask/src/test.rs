@@ -47,15 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(kind) => vec![kind],
         None => vec![Kind::Unit, Kind::Tidy, Kind::Program, Kind::Lab],
     };
-    let count: Count = std::iter::once(set_up())
-        .chain(kinds.into_iter().map(run_kind))
-        .sum();
+    let count: Count = std::iter::once(set_up()).chain(kinds.into_iter().map(run_kind)).sum();
     println!("\n{count}");
-    Ok(if count.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A machine that could not be made ready may still run most of the tests; it fails nevertheless.

@@ -31,42 +31,15 @@ struct Check {
 }
 
 const CHECKS: [Check; 9] = [
-    Check {
-        rule: "crates depend only on whom ARCHITECTURE.md says",
-        violations: crates::check,
-    },
-    Check {
-        rule: "modules use only what ARCHITECTURE.md says",
-        violations: modules::check,
-    },
-    Check {
-        rule: "`unsafe` only where ARCHITECTURE.md says why",
-        violations: unsafety::check,
-    },
-    Check {
-        rule: "files are short enough to read",
-        violations: shape::check_length,
-    },
-    Check {
-        rule: "files begin by saying what they are",
-        violations: shape::check_first_line,
-    },
-    Check {
-        rule: "names say what a thing is",
-        violations: names::check,
-    },
-    Check {
-        rule: "the daemon does not panic by `unwrap`",
-        violations: panics::check,
-    },
-    Check {
-        rule: "every reason to drop has a test",
-        violations: verdicts::check,
-    },
-    Check {
-        rule: "links between documents lead somewhere",
-        violations: links::check,
-    },
+    Check { rule: "crates depend only on whom ARCHITECTURE.md says", violations: crates::check },
+    Check { rule: "modules use only what ARCHITECTURE.md says", violations: modules::check },
+    Check { rule: "`unsafe` only where ARCHITECTURE.md says why", violations: unsafety::check },
+    Check { rule: "files are short enough to read", violations: shape::check_length },
+    Check { rule: "files begin by saying what they are", violations: shape::check_first_line },
+    Check { rule: "names say what a thing is", violations: names::check },
+    Check { rule: "the daemon does not panic by `unwrap`", violations: panics::check },
+    Check { rule: "every reason to drop has a test", violations: verdicts::check },
+    Check { rule: "links between documents lead somewhere", violations: links::check },
 ];
 
 /// A place where a rule does not hold.
@@ -81,11 +54,7 @@ struct Violation {
 
 impl Violation {
     fn new(file: &str, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Self { file: file.to_owned(), line, what: what.into() }
     }
 }
 
@@ -99,25 +68,14 @@ impl fmt::Display for Violation {
 pub(crate) fn run() -> Result<ExitCode> {
     let count = check_all();
     println!("\n{count}");
-    Ok(if count.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Checks everything, tells it, and counts each rule as a test.
 pub(crate) fn check_all() -> Count {
     println!("\n== tidy ==");
     let formatted = cargo("formatted by rustfmt", &["fmt", "--all", "--check"]);
-    let lints = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-        "--",
-        "-Dwarnings",
-    ];
+    let lints = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-Dwarnings"];
     let linted = cargo("no warning, neither rustc's nor clippy's", &lints);
     let rules = match Repository::load(run::root()) {
         Ok(repository) => CHECKS.iter().map(|check| tell(check, &repository)).sum(),
@@ -127,21 +85,13 @@ pub(crate) fn check_all() -> Count {
 }
 
 fn cargo(rule: &str, arguments: &[&str]) -> Count {
-    let failure = run::run(run::cargo().args(arguments))
-        .err()
-        .map(|error| error.to_string());
+    let failure = run::run(run::cargo().args(arguments)).err().map(|error| error.to_string());
     told(rule, failure.as_slice())
 }
 
 fn tell(check: &Check, repository: &Repository) -> Count {
     let violations = (check.violations)(repository);
-    told(
-        check.rule,
-        &violations
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-    )
+    told(check.rule, &violations.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 fn told(rule: &str, failures: &[String]) -> Count {
@@ -150,9 +100,5 @@ fn told(rule: &str, failures: &[String]) -> Count {
     for failure in failures {
         println!("  {failure}");
     }
-    Count {
-        passed: usize::from(passed),
-        failed: usize::from(!passed),
-        skipped: 0,
-    }
+    Count { passed: usize::from(passed), failed: usize::from(!passed), skipped: 0 }
 }

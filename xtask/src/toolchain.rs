@@ -81,10 +81,9 @@ impl fmt::Display for Missing {
                  nor Debian's rustc-web, cargo-web and rust-web-src of {}.{} or newer",
                 OLDEST_RUST.0, OLDEST_RUST.1
             ),
-            Self::Linker => write!(
-                f,
-                "no bpf-linker, neither on PATH nor in cargo's bin directory"
-            ),
+            Self::Linker => {
+                write!(f, "no bpf-linker, neither on PATH nor in cargo's bin directory")
+            }
             Self::LinkerTooOld(linker) => write!(
                 f,
                 "{} is version {}.{}; {}.{} or newer is wanted",
@@ -143,58 +142,39 @@ fn nightly() -> Option<Compiler> {
     let run = |args: &[&str]| {
         let mut command = Command::new("rustup");
         // Looking must not start a download.
-        command
-            .args(["run", "nightly", "rustc"])
-            .args(args)
-            .env("RUSTUP_AUTO_INSTALL", "0");
+        command.args(["run", "nightly", "rustc"]).args(args).env("RUSTUP_AUTO_INSTALL", "0");
         stdout_of(command)
     };
     let sysroot = run(&["--print", "sysroot"])?;
     has_core_source(Path::new(sysroot.trim())).then_some(())?;
-    Some(Compiler {
-        origin: Origin::Nightly,
-        llvm: llvm_major(&run(&["-vV"])?)?,
-    })
+    Some(Compiler { origin: Origin::Nightly, llvm: llvm_major(&run(&["-vV"])?)? })
 }
 
 fn debian() -> Option<Compiler> {
     let mut command = Command::new(DEBIAN_RUSTC);
     command.arg("-vV").env_remove("LD_LIBRARY_PATH");
     let version = stdout_of(command)?;
-    let release = version
-        .lines()
-        .find_map(|line| line.strip_prefix("release: "))?;
+    let release = version.lines().find_map(|line| line.strip_prefix("release: "))?;
     let complete = version_pair(release)? >= OLDEST_RUST
         && Path::new(DEBIAN_CARGO).exists()
         && has_core_source(Path::new("/usr"));
     complete.then_some(())?;
-    Some(Compiler {
-        origin: Origin::Debian,
-        llvm: llvm_major(&version)?,
-    })
+    Some(Compiler { origin: Origin::Debian, llvm: llvm_major(&version)? })
 }
 
 fn has_core_source(sysroot: &Path) -> bool {
-    sysroot
-        .join("lib/rustlib/src/rust/library/core/src/lib.rs")
-        .exists()
+    sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").exists()
 }
 
 fn linker() -> Option<Linker> {
-    let path = linker_candidates()
-        .into_iter()
-        .find(|path| path.is_file())?;
+    let path = linker_candidates().into_iter().find(|path| path.is_file())?;
     let mut ask = Command::new(&path);
     ask.arg("--version");
     let version = stdout_of(ask)?.split_whitespace().find_map(version_pair)?;
     let mut libraries = Command::new("ldd");
     libraries.arg(&path);
     let llvm = stdout_of(libraries).as_deref().and_then(linked_llvm);
-    Some(Linker {
-        path,
-        version,
-        llvm,
-    })
+    Some(Linker { path, version, llvm })
 }
 
 fn linker_candidates() -> Vec<PathBuf> {
@@ -212,10 +192,7 @@ fn linker_candidates() -> Vec<PathBuf> {
 
 fn stdout_of(mut command: Command) -> Option<String> {
     let output = command.output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// `1.96.0-nightly` → (1, 96).
@@ -225,21 +202,14 @@ pub(crate) fn version_pair(text: &str) -> Option<(u32, u32)> {
 }
 
 fn llvm_major(rustc_version: &str) -> Option<u32> {
-    let version = rustc_version
-        .lines()
-        .find_map(|line| line.strip_prefix("LLVM version: "))?;
+    let version = rustc_version.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
     version.split('.').next()?.parse().ok()
 }
 
 /// `libLLVM.so.22.1 => ...` or `libLLVM-22.so => ...` → 22.
 fn linked_llvm(ldd: &str) -> Option<u32> {
-    let name = ldd
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("libLLVM"))?;
-    name.split(|c: char| !c.is_ascii_digit())
-        .find(|part| !part.is_empty())?
-        .parse()
-        .ok()
+    let name = ldd.lines().find_map(|line| line.trim().strip_prefix("libLLVM"))?;
+    name.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?.parse().ok()
 }
 
 /// The list of what is missing, with the command that installs it.
@@ -257,11 +227,7 @@ mod tests {
     }
 
     fn linker(version: (u32, u32), llvm: Option<u32>) -> Linker {
-        Linker {
-            path: "/opt/bpf-linker".into(),
-            version,
-            llvm,
-        }
+        Linker { path: "/opt/bpf-linker".into(), version, llvm }
     }
 
     #[test]
@@ -278,10 +244,7 @@ mod tests {
         let missing = choose(Vec::new(), None).unwrap_err();
         assert_eq!(missing, [Missing::Compiler, Missing::Linker]);
         let text = explain(&missing);
-        assert!(
-            text.contains("rust-web-src") && text.contains("bpf-linker"),
-            "{text}"
-        );
+        assert!(text.contains("rust-web-src") && text.contains("bpf-linker"), "{text}");
         assert!(text.ends_with("hint: run `cargo xtask setup`"), "{text}");
     }
 
@@ -291,24 +254,15 @@ mod tests {
         let old = choose(one.clone(), Some(linker((0, 12), Some(22)))).unwrap_err();
         assert!(matches!(old[..], [Missing::LinkerTooOld(_)]));
         let older_llvm = choose(one, Some(linker((0, 13), Some(21)))).unwrap_err();
-        assert!(matches!(
-            older_llvm[..],
-            [Missing::LinkerLlvm { compiler: 22, .. }]
-        ));
+        assert!(matches!(older_llvm[..], [Missing::LinkerLlvm { compiler: 22, .. }]));
     }
 
     #[test]
     fn versions_are_read_from_the_tools_own_words() {
         assert_eq!(version_pair("1.96.0-nightly"), Some((1, 96)));
         assert_eq!(version_pair("linker"), None);
-        assert_eq!(
-            llvm_major("release: 1.96.0\nLLVM version: 22.1.8\n"),
-            Some(22)
-        );
-        assert_eq!(
-            linked_llvm("\tlibc.so.6 => x\n\tlibLLVM.so.22.1 => /usr/lib"),
-            Some(22)
-        );
+        assert_eq!(llvm_major("release: 1.96.0\nLLVM version: 22.1.8\n"), Some(22));
+        assert_eq!(linked_llvm("\tlibc.so.6 => x\n\tlibLLVM.so.22.1 => /usr/lib"), Some(22));
         assert_eq!(linked_llvm("\tlibLLVM-21.so => /usr/lib"), Some(21));
         assert_eq!(linked_llvm("\tstatically linked"), None);
     }

@@ -12,12 +12,11 @@ use aya_ebpf::{
 };
 use slb_common::connection::{Seen, endpoint, state, v4_words, v6_words};
 use slb_ebpf::{
-    atomic,
-    batch,
+    atomic, batch,
     connections::{
         insert::{New, Refused, open},
         lookup::find,
-        table::{Key, Side},
+        store::{Key, Side},
         transition::{change, close},
     },
     maps::{Maps, tick},

@@ -4,15 +4,18 @@
 
 use slb_common::{
     connection::{
-        BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Class, Control, ENTRIES_PER_CLIENT, Seen, WAYS, offset, state,
+        BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Class, Control, ENTRIES_PER_CLIENT, Seen, WAYS, offset,
+        state,
     },
     hash::Hash,
 };
 
 use super::{
-    table::{Guard, Line, Side, Store},
-    tcp_state::reopens,
-    transition::{close, move_gauges},
+    bucket::Guard,
+    line::Line,
+    sight::{EXISTS, TUPLE_IN_USE, rank, rank_of},
+    store::Store,
+    transition::move_gauges,
 };
 
 /// Rounds of survey and swap before a packet gives up.
@@ -48,49 +51,6 @@ pub enum Refused {
     Full,
     /// Others kept inserting into the same bucket.
     Contended,
-}
-
-/// What one bucket holds for a new entry, packed into a number: in the kernel a bucket is looked
-/// at by a function that the verifier checks by itself, and a number is what that can return.
-///
-/// Bits: conflict 0–1 | entries of the client 8–15 | rank of the best place 16–23 | its way 24–25.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting(pub u32);
-
-const EXISTS: u32 = 1;
-const TUPLE_IN_USE: u32 = 2;
-/// A line changed while it was looked at: look again.
-const MOVED: u32 = 3;
-
-impl Sighting {
-    /// No place that could be taken.
-    pub const NOTHING: Self = Self(rank::NEVER << 16);
-
-    const fn conflict(self) -> u32 {
-        self.0 & 3
-    }
-
-    const fn entries(self) -> u32 {
-        self.0 >> 8 & 0xff
-    }
-
-    const fn rank(self) -> u32 {
-        self.0 >> 16 & 0xff
-    }
-
-    const fn way(self) -> u32 {
-        self.0 >> 24 & 3
-    }
-}
-
-/// Places in the order in which they are taken; an established entry never is.
-mod rank {
-    pub(super) const FREE: u32 = 0;
-    pub(super) const EXPIRED: u32 = 1;
-    pub(super) const HALF_OPEN: u32 = 2;
-    pub(super) const CLOSED: u32 = 3;
-    pub(super) const CLOSING: u32 = 4;
-    pub(super) const NEVER: u32 = 5;
 }
 
 /// The best place for a new entry.
@@ -183,48 +143,6 @@ fn survey<const W: usize, S: Store<W>>(
     Ok(best)
 }
 
-/// Looks at one bucket; entries in the new one's way that are over are ended.
-#[inline(always)]
-pub fn sight<const W: usize, S: Store<W>>(
-    store: S,
-    bucket: *mut u64,
-    hash: Hash,
-    new: &New<W>,
-    now: u32,
-) -> Sighting {
-    let (mut best, mut best_way, mut entries) = (rank::NEVER, 0, 0);
-    let mut turn = 0;
-    while turn < WAYS {
-        let way = hash.home_way().wrapping_add(turn) & (WAYS - 1);
-        turn += 1;
-        let line = Line::of_bucket(bucket, way);
-        let mut control = line.control();
-        if control.live() && control.tag() == hash.tag() && line.client_is(&new.client) {
-            entries += 1;
-            let same = line.server_is(Side::Vip, &new.vip);
-            if same || line.server_is(Side::Backend, &new.backend) {
-                if line.control().generation() != control.generation() {
-                    // It changed hands while it was read: what was read belongs to nobody.
-                    return Sighting(MOVED);
-                }
-                if !reopens(control.state()) && !line.expired(store, control, now) {
-                    return Sighting(if same { EXISTS } else { TUPLE_IN_USE });
-                }
-                // The former connection of these endpoints is over: its place is free.
-                if !close(store, line, control) {
-                    return Sighting(MOVED);
-                }
-                control = Control::new(0, control.generation(), 0, state::FREE);
-            }
-        }
-        let rank = rank_of(store, line, control, now);
-        if rank < best {
-            (best, best_way) = (rank, way);
-        }
-    }
-    Sighting(entries << 8 | best << 16 | best_way << 24)
-}
-
 /// Claims the chosen place, fills it and publishes it; `None` if it is no longer what it was.
 #[inline(always)]
 fn take<const W: usize, S: Store<W>>(
@@ -254,23 +172,4 @@ fn take<const W: usize, S: Store<W>>(
     move_gauges(store, former_slot, former.class(), Class::None);
     move_gauges(store, new.seen.slot(), Class::None, control.class());
     Some(slot)
-}
-
-/// How gladly a place is taken.
-#[inline(always)]
-fn rank_of<const W: usize, S: Store<W>>(
-    store: S,
-    line: Line<W>,
-    control: Control,
-    now: u32,
-) -> u32 {
-    match control.state() {
-        state::FREE => rank::FREE,
-        state::CLAIMED => rank::NEVER,
-        _ if line.expired(store, control, now) => rank::EXPIRED,
-        state::SYN | state::UDP_NEW => rank::HALF_OPEN,
-        state::TIME_WAIT | state::CLOSED => rank::CLOSED,
-        state::FIN => rank::CLOSING,
-        _ => rank::NEVER,
-    }
 }

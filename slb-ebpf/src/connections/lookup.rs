@@ -4,7 +4,11 @@ use slb_common::connection::{
     BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Control, Seen, WAYS, endpoint_extra, offset,
 };
 
-use super::table::{Guard, Key, Line, Side, Store};
+use super::{
+    bucket::Guard,
+    line::Line,
+    store::{Key, Side, Store},
+};
 
 /// A connection as it was at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

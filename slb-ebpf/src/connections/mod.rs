@@ -1,16 +1,22 @@
 //! The connection table: set-associative, four lines to a bucket, one line a connection, found by
 //! both directions because the bucket comes from the client's endpoint alone.
 //!
-//! [`lookup`] reads without a lock, [`insert`] is the only place that makes an entry, [`table`]
-//! holds what both stand on, [`transition`] changes states, [`tcp_state`] says to which.
+//! [`lookup`] reads without a lock; [`insert`] is the only place that makes an entry, after
+//! [`sight`] has looked at each bucket; [`transition`] changes states, [`tcp_state`] says to which.
+//! All of them stand on [`store`] (where the table lies), [`bucket`] and [`line`].
 //! ADR 1 has the measurements behind this shape.
 
+pub mod bucket;
 pub mod insert;
+pub mod line;
 pub mod lookup;
-pub mod table;
+pub mod sight;
+pub mod store;
 pub mod tcp_state;
 pub mod transition;
 
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod stress;
 #[cfg(test)]

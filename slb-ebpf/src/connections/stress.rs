@@ -14,8 +14,8 @@ use slb_common::connection::{Class, Control, endpoint_extra, offset, state};
 use super::{
     insert::{Refused, open},
     lookup::find,
-    table::Side,
-    tests::{Memory, by_vip, new_entry},
+    memory::{Memory, by_vip, new_entry},
+    store::Side,
     transition::{change, close},
 };
 
@@ -101,7 +101,9 @@ fn stress<const W: usize>() {
     let mut keys = HashMap::<_, u32>::new();
     let mut gauges = [(0, 0); 16];
     for (line, control) in &live {
-        *keys.entry((line.endpoint(offset::CLIENT), line.endpoint(offset::vip::<W>()))).or_default() += 1;
+        *keys
+            .entry((line.endpoint(offset::CLIENT), line.endpoint(offset::vip::<W>())))
+            .or_default() += 1;
         count(&mut gauges[line.seen().slot() as usize], *control);
     }
     assert!(keys.values().all(|&times| times == 1), "a key stands twice in the table");

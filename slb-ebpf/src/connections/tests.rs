@@ -1,110 +1,19 @@
 //! The table on ordinary memory, one step at a time.
 
-use slb_common::{
-    connection::{
-        BUCKETS_PER_CLIENT, CLOSED_TIMEOUT, Class, Control, ENTRIES_PER_CLIENT, Seen, WAYS,
-        endpoint, line_words, state, v4_words,
-    },
-    hash::Seed,
-    service::Timeouts,
-};
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
+use slb_common::connection::{
+    BUCKETS_PER_CLIENT, CLOSED_TIMEOUT, Control, ENTRIES_PER_CLIENT, Seen, WAYS, endpoint, state,
+    v4_words,
 };
 
 use super::{
+    bucket::Guard,
     insert::{New, Refused, open},
+    line::Line,
     lookup::{Entry, find},
-    table::{Guard, Key, Line, Side, Store},
+    memory::{Memory, SEED, SYN_TIMEOUT, by_vip, new_entry},
+    store::{Key, Side, Store},
     transition::{change, close},
 };
-
-/// A table in a vector, with gauges for 16 backend slots.
-pub(super) struct Memory<const W: usize> {
-    words: Vec<AtomicU64>,
-    mask: u32,
-    pub(super) gauges: [[AtomicI64; 2]; 16],
-}
-
-static SEED: LazyLock<Seed> = LazyLock::new(Seed::fixed);
-const SYN_TIMEOUT: u32 = 100;
-const TIMEOUTS: Timeouts = Timeouts::new(3000, SYN_TIMEOUT, 200, 200);
-
-impl<const W: usize> Memory<W> {
-    pub(super) fn new(buckets: u32) -> Self {
-        let words = buckets as usize * WAYS as usize * line_words::<W>();
-        Self {
-            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            mask: buckets - 1,
-            gauges: Default::default(),
-        }
-    }
-
-    /// Every live line.
-    pub(super) fn live(&self) -> Vec<(Line<W>, Control)> {
-        (0..=self.mask)
-            .flat_map(|bucket| {
-                let bucket = self.bucket(bucket).unwrap();
-                (0..WAYS).map(move |way| Line::of_bucket(bucket, way))
-            })
-            .map(|line| (line, line.control()))
-            .filter(|(_, control)| control.live())
-            .collect()
-    }
-
-    pub(super) fn counted(&self, slot: usize) -> (i64, i64) {
-        (self.gauges[slot][0].load(SeqCst), self.gauges[slot][1].load(SeqCst))
-    }
-}
-
-impl<const W: usize> Store<W> for &Memory<W> {
-    fn bucket(self, index: u32) -> Option<*mut u64> {
-        let first = index as usize * WAYS as usize * line_words::<W>();
-        self.words.get(first).map(AtomicU64::as_ptr)
-    }
-
-    fn mask(self) -> u32 {
-        self.mask
-    }
-
-    fn seed(self) -> &'static Seed {
-        &SEED
-    }
-
-    fn timeout(self, service: u16, state: u8) -> Option<u32> {
-        (service != 0xdead).then(|| TIMEOUTS.of(state))
-    }
-
-    fn adjust(self, slot: u32, class: Class, delta: i64) {
-        match class {
-            Class::None => panic!("a gauge for no entry"),
-            Class::Active => self.gauges[slot as usize][0].fetch_add(delta, SeqCst),
-            Class::Inactive => self.gauges[slot as usize][1].fetch_add(delta, SeqCst),
-        };
-    }
-}
-
-pub(super) fn new_entry<const W: usize>(
-    client: u16,
-    vip: u8,
-    backend: u8,
-    state: u8,
-    tick: u32,
-) -> New<W> {
-    let port = |port: u16| port.to_be_bytes();
-    New {
-        client: endpoint(v4_words([192, 0, 2, 1]), port(client), 6),
-        vip: endpoint(v4_words([10, 0, 0, vip]), port(80), 7),
-        backend: endpoint(v4_words([10, 0, 1, backend]), port(8080), 3),
-        seen: Seen::new(tick, u32::from(backend), 0),
-        state,
-    }
-}
-
-pub(super) fn by_vip<const W: usize>(new: &New<W>) -> Key<'_, W> {
-    Key { client: &new.client, server: &new.vip }
-}
 
 fn by_backend<const W: usize>(new: &New<W>) -> Key<'_, W> {
     Key { client: &new.client, server: &new.backend }
@@ -251,7 +160,11 @@ fn places_are_reclaimed_in_the_order_expired_half_open_closed_closing() {
     table_line.touch(Seen::new(0, 3, 0), now.wrapping_sub(SYN_TIMEOUT + 1));
     for (client, gone) in [(10, 3), (11, 2), (12, 1), (13, 0)] {
         let new = new_entry(client, 1, 10, ESTABLISHED, now);
-        opened(&table, &New { backend: new_entry::<1>(client, 1, client as u8, 0, 0).backend, ..new }, now);
+        opened(
+            &table,
+            &New { backend: new_entry::<1>(client, 1, client as u8, 0, 0).backend, ..new },
+            now,
+        );
         assert_eq!(found(&table, &new_entry(gone, 1, 0, SYN, 0), now), None, "client {gone}");
     }
     assert_eq!(table.counted(10), (4, 0));

@@ -4,8 +4,9 @@
 use slb_common::connection::{Class, Control, state};
 
 use super::{
+    line::Line,
     lookup::Entry,
-    table::{Line, Side, Store},
+    store::{Side, Store},
     tcp_state::{Sender, next},
 };
 

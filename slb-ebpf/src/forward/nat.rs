@@ -8,8 +8,9 @@ use slb_common::{
 
 use crate::{
     checksum::Delta,
-    connections::table::Side,
-    packet::{Frame, Ipv4, Ipv6, Short, Step, Tcp, Udp},
+    connections::store::Side,
+    headers::{Ipv4, Ipv6, Tcp, Udp},
+    packet::{Frame, Short, Step},
     parse::{Network, TCP},
 };
 
@@ -42,8 +43,7 @@ pub fn rewrite<const W: usize>(
     } else {
         ipv6(frame, at, rewrite.side, new)?;
     }
-    transport(frame, network, rewrite.side, new_port, delta)
-        .map_err(|Short| Verdict::DropTruncated)
+    transport(frame, network, rewrite.side, new_port, delta).map_err(|Short| Verdict::DropTruncated)
 }
 
 #[inline(always)]

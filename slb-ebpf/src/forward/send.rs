@@ -7,7 +7,8 @@ use slb_common::{
 };
 
 use crate::{
-    packet::{Ethernet, Frame, Short, Step, VlanTag},
+    headers::{Ethernet, VlanTag},
+    packet::{Frame, Short, Step},
     parse::link::{Link, VLAN},
 };
 

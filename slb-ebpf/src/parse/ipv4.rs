@@ -5,7 +5,8 @@ use slb_common::Verdict;
 use super::{Addresses, Network};
 use crate::{
     checksum::fold,
-    packet::{Frame, Ipv4, Short, Step},
+    headers::Ipv4,
+    packet::{Frame, Short, Step},
 };
 
 /// More-fragments flag and fragment offset, as they lie in memory.

@@ -3,7 +3,10 @@
 use slb_common::Verdict;
 
 use super::{Addresses, Network};
-use crate::packet::{Frame, Ipv6, Ipv6Extension, Short, Step};
+use crate::{
+    headers::{Ipv6, Ipv6Extension},
+    packet::{Frame, Short, Step},
+};
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -24,10 +27,7 @@ pub fn addresses(frame: Frame, at: usize) -> Result<Addresses, Short> {
 
 #[inline(always)]
 const fn words(address: [u32; 4]) -> [u64; 2] {
-    [
-        address[0] as u64 | (address[1] as u64) << 32,
-        address[2] as u64 | (address[3] as u64) << 32,
-    ]
+    [address[0] as u64 | (address[1] as u64) << 32, address[2] as u64 | (address[3] as u64) << 32]
 }
 
 /// Judges the header and finds the transport header behind its extensions.

@@ -2,7 +2,10 @@
 
 use slb_common::Verdict;
 
-use crate::packet::{Ethernet, Frame, Step, VlanTag};
+use crate::{
+    headers::{Ethernet, VlanTag},
+    packet::{Frame, Step},
+};
 
 /// Ethertype of IPv4, as it lies in memory.
 pub const IPV4: u16 = 0x0800_u16.to_be();

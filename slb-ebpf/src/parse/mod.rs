@@ -6,7 +6,10 @@ pub mod ipv6;
 pub mod link;
 pub mod transport;
 
-use crate::connections::table::{Key, Side};
+use crate::{
+    connections::store::{Key, Side},
+    packet::{Frame, Short, Step},
+};
 
 /// Protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -20,6 +23,24 @@ pub struct Addresses {
     pub source: [u64; 2],
     /// Who shall get it.
     pub destination: [u64; 2],
+}
+
+/// Reads the addresses of a packet, and nothing else.
+#[inline(always)]
+pub fn addresses<const W: usize>(frame: Frame, at: usize) -> Result<Addresses, Short> {
+    if W == 1 { ipv4::addresses(frame, at) } else { ipv6::addresses(frame, at) }
+}
+
+/// Judges a packet's network header.
+#[inline(always)]
+pub fn network<const W: usize>(frame: Frame, at: usize) -> Step<Network> {
+    if W == 1 { ipv4::network(frame, at) } else { ipv6::network(frame, at) }
+}
+
+/// True for sources that no packet may come from.
+#[inline(always)]
+pub const fn martian<const W: usize>(source: [u64; 2]) -> bool {
+    if W == 1 { ipv4::martian(source) } else { ipv6::martian(source) }
 }
 
 /// A network header that has been found sound.

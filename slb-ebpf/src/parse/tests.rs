@@ -41,9 +41,8 @@ fn tcp_v4() -> Vec<u8> {
 }
 
 fn udp_v6() -> Vec<u8> {
-    let builder = PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv6(V6_SOURCE, V6_DESTINATION, 64)
-        .udp(5000, 53);
+    let builder =
+        PacketBuilder::ethernet2([2; 6], [4; 6]).ipv6(V6_SOURCE, V6_DESTINATION, 64).udp(5000, 53);
     let mut bytes = Vec::new();
     builder.write(&mut bytes, b"hello").unwrap();
     bytes

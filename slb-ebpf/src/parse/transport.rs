@@ -5,7 +5,8 @@ use slb_common::Verdict;
 use super::{Network, Ports, TCP, UDP};
 use crate::{
     connections::tcp_state::nonsense,
-    packet::{Frame, Short, Step, Tcp, Udp},
+    headers::{Tcp, Udp},
+    packet::{Frame, Short, Step},
 };
 
 /// Reads and judges the transport header.
@@ -23,8 +24,9 @@ fn tcp(frame: Frame, network: &Network) -> Step<Ports> {
     if usize::from(network.payload) < size_of::<Tcp>() {
         return Err(Verdict::DropTruncated);
     }
-    let header =
-        frame.read::<Tcp>(usize::from(network.transport)).map_err(|Short| Verdict::DropTruncated)?;
+    let header = frame
+        .read::<Tcp>(usize::from(network.transport))
+        .map_err(|Short| Verdict::DropTruncated)?;
     let length = usize::from(header.length >> 4) * 4;
     if length < size_of::<Tcp>() || length > usize::from(network.payload) {
         return Err(Verdict::DropBadLength);
@@ -44,8 +46,9 @@ fn udp(frame: Frame, network: &Network) -> Step<Ports> {
     if usize::from(network.payload) < size_of::<Udp>() {
         return Err(Verdict::DropTruncated);
     }
-    let header =
-        frame.read::<Udp>(usize::from(network.transport)).map_err(|Short| Verdict::DropTruncated)?;
+    let header = frame
+        .read::<Udp>(usize::from(network.transport))
+        .map_err(|Short| Verdict::DropTruncated)?;
     let length = usize::from(u16::from_be(header.length));
     if length < size_of::<Udp>() || length > usize::from(network.payload) {
         return Err(Verdict::DropBadLength);

@@ -2,6 +2,8 @@
 //! roles into a ring of slots; what is left to do per connection is to draw from it.
 
 pub mod least_connections;
+#[cfg(target_arch = "bpf")]
+pub mod places;
 pub mod round_robin;
 pub mod source_hash;
 
@@ -38,9 +40,7 @@ pub fn pick<P: Places>(places: P, ring: Ring, source: [u64; 2], attempt: u32) ->
     }
     match ring.scheduler() {
         scheduler::ROUND_ROBIN => round_robin::pick(places, ring.length()),
-        scheduler::LEAST_CONNECTIONS => {
-            least_connections::pick(places, ring.length(), attempt)
-        }
+        scheduler::LEAST_CONNECTIONS => least_connections::pick(places, ring.length(), attempt),
         scheduler::TWO_CHOICES => least_connections::pick_of_two(places, ring.length()),
         _ => source_hash::pick(places, ring.length(), source, attempt),
     }

@@ -112,7 +112,8 @@ fn a_source_always_hashes_to_the_same_place_and_another_attempt_elsewhere() {
     let ring: Vec<u32> = (0..100).collect();
     let memory = memory(&ring, &[1; 100]);
     let source = v4_words([192, 0, 2, 7]);
-    let of = |attempt| pick(&memory, super::Ring::new(0, 100, scheduler::SOURCE_HASH), source, attempt);
+    let of =
+        |attempt| pick(&memory, super::Ring::new(0, 100, scheduler::SOURCE_HASH), source, attempt);
     assert_eq!(of(0), of(0));
     assert_ne!(of(0), of(1));
 }
@@ -123,7 +124,9 @@ fn sources_spread_evenly_over_the_ring() {
     let mut counts = [0; 4];
     for n in 0..40_000_u32 {
         let source = v4_words((0x0a00_0000 + n).to_be_bytes());
-        counts[pick(&memory, ring(&memory, scheduler::SOURCE_HASH), source, 0).unwrap() as usize] += 1;
+        counts
+            [pick(&memory, ring(&memory, scheduler::SOURCE_HASH), source, 0).unwrap() as usize] +=
+            1;
     }
     assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
 }

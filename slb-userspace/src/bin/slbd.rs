@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SLB_LOG").unwrap_or_else(|_| "info".into()),
+            tracing_subscriber::EnvFilter::try_from_env("SLB_LOG")
+                .unwrap_or_else(|_| "info".into()),
         )
         .with_writer(std::io::stderr)
         .with_target(false)
@@ -76,9 +77,5 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    runtime.block_on(daemon::run(
-        &arguments.config,
-        checked.config,
-        arguments.interface,
-    ))
+    runtime.block_on(daemon::run(&arguments.config, checked.config, arguments.interface))
 }

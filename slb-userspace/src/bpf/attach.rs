@@ -13,12 +13,7 @@ use crate::config::model::XdpMode;
 ///
 /// # Errors
 /// No such interface, another XDP program on it, or the driver refuses.
-pub fn attach(
-    program: &mut Xdp,
-    interface: &str,
-    mode: XdpMode,
-    pins: &Pins,
-) -> Result<(), Error> {
+pub fn attach(program: &mut Xdp, interface: &str, mode: XdpMode, pins: &Pins) -> Result<(), Error> {
     let pin = pins.link(interface);
     if pin.exists() {
         if let Ok(link) = PinnedLink::from_pin(&pin)
@@ -38,7 +33,9 @@ pub fn attach(
     let mut refused = String::new();
     for mode in order {
         let link = match program.attach(interface, *mode) {
-            Ok(id) => program.take_link(id).map_err(|error| failed(interface, error.to_string()))?,
+            Ok(id) => {
+                program.take_link(id).map_err(|error| failed(interface, error.to_string()))?
+            }
             Err(error) => {
                 refused = words(&error);
                 continue;

@@ -52,14 +52,7 @@ impl<T: FromBytes + IntoBytes + Immutable> Mapping<T> {
         };
         // SAFETY: a new mapping chosen by the kernel; the result is checked.
         let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                bytes,
-                protection,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
+            libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, map.as_raw_fd(), 0)
         };
         match NonNull::new(start.cast::<u8>()) {
             Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => {
@@ -104,7 +97,8 @@ impl<T: FromBytes + IntoBytes + Immutable> Mapping<T> {
         let words: Vec<u64> =
             self.words(index).iter().map(|word| word.load(Ordering::Acquire)).collect();
         // As many words as the element's stride: the prefix is always there.
-        T::read_from_prefix(words.as_bytes()).map_or_else(|_| T::new_zeroed(), |(element, _)| element)
+        T::read_from_prefix(words.as_bytes())
+            .map_or_else(|_| T::new_zeroed(), |(element, _)| element)
     }
 
     /// Writes an element, word by word from the last to the first: what the first word guards

@@ -13,8 +13,7 @@ use crate::config::model::DataplaneSettings;
 /// The data plane's object, built from `slb-ebpf`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/slb.o"));
 /// The object that exercises the connection table alone, for tests and benchmarks.
-pub static TABLE_LAB: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/table-lab.o"));
+pub static TABLE_LAB: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/table-lab.o"));
 
 /// How large the maps are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,12 +62,7 @@ fn write_text(
                 0 => String::new(),
                 count => format!(", {}", counted(count, "warning")),
             };
-            writeln!(
-                out,
-                "{}: accepted: {}{warned}",
-                file.display(),
-                summary(&checked.config)
-            )
+            writeln!(out, "{}: accepted: {}{warned}", file.display(), summary(&checked.config))
         }
         Err(found) => {
             for one in found.iter() {
@@ -78,12 +73,7 @@ fn write_text(
                 0 => String::new(),
                 count => format!(", {}", counted(count, "warning")),
             };
-            writeln!(
-                out,
-                "{}: refused: {}{warned}",
-                file.display(),
-                counted(errors, "error")
-            )
+            writeln!(out, "{}: refused: {}{warned}", file.display(), counted(errors, "error"))
         }
     }
 }
@@ -109,14 +99,8 @@ fn write_json(
 }
 
 fn summary(config: &Config) -> String {
-    let listeners = config
-        .instances
-        .iter()
-        .flat_map(|instance| &instance.listeners);
-    let backends = listeners
-        .clone()
-        .map(|listener| listener.backends.len())
-        .sum();
+    let listeners = config.instances.iter().flat_map(|instance| &instance.listeners);
+    let backends = listeners.clone().map(|listener| listener.backends.len()).sum();
     format!(
         "{}, {}, {}",
         counted(config.instances.len(), "instance"),
@@ -147,21 +131,14 @@ mod tests {
         write_text(file, &result, &mut shown).unwrap();
         let mut json = Vec::new();
         write_json(file, result, &mut json).unwrap();
-        (
-            code,
-            String::from_utf8(shown).unwrap(),
-            serde_json::from_slice(&json).unwrap(),
-        )
+        (code, String::from_utf8(shown).unwrap(), serde_json::from_slice(&json).unwrap())
     }
 
     #[test]
     fn a_file_that_is_fine_exits_with_0_and_says_what_is_in_it() {
         let (code, shown, json) = check(ACCEPTED);
         assert_eq!(code, 0);
-        assert_eq!(
-            shown,
-            "slb.toml: accepted: 1 instance, 1 listener, 1 backend\n"
-        );
+        assert_eq!(shown, "slb.toml: accepted: 1 instance, 1 listener, 1 backend\n");
         assert_eq!(json["accepted"], true);
         assert_eq!(json["diagnostics"], serde_json::json!([]));
     }
@@ -170,10 +147,7 @@ mod tests {
     fn warnings_are_shown_and_do_not_change_the_exit_code() {
         let (code, shown, json) = check(&ACCEPTED.replace("port = 80\n", "port = 21\n"));
         assert_eq!(code, 0);
-        assert!(
-            shown.starts_with("slb.toml:8:8: warning: port 21"),
-            "{shown}"
-        );
+        assert!(shown.starts_with("slb.toml:8:8: warning: port 21"), "{shown}");
         assert!(shown.ends_with("1 backend, 1 warning\n"), "{shown}");
         assert_eq!((&json["errors"], &json["warnings"]), (&0.into(), &1.into()));
     }

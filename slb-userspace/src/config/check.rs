@@ -26,24 +26,14 @@ pub(super) fn config(top: &Table<'_>, report: &mut Report<'_>) -> Config {
     // No backend may be a VIP of any instance, so all VIPs come first.
     let mut vips = Vips::default();
     let heads = instance::heads(top.tables("instance", &INSTANCE, report), &mut vips, report);
-    let groups = Groups::check(
-        top.tables("server_group", &SERVER_GROUP, report),
-        &vips,
-        report,
-    );
-    let instances: Vec<Instance> = heads
-        .into_iter()
-        .map(|head| instance::check(head, &vips, &groups, report))
-        .collect();
+    let groups = Groups::check(top.tables("server_group", &SERVER_GROUP, report), &vips, report);
+    let instances: Vec<Instance> =
+        heads.into_iter().map(|head| instance::check(head, &vips, &groups, report)).collect();
 
     top.required("dataplane", report);
     let dataplane = top.table("dataplane", &DATAPLANE, report);
     let dataplane = settings::dataplane(&dataplane, &instances, report);
-    Config {
-        daemon,
-        dataplane,
-        instances,
-    }
+    Config { daemon, dataplane, instances }
 }
 
 /// A name that commands can take without quotes.

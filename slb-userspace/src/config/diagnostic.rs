@@ -131,10 +131,7 @@ impl Diagnostics {
 
     /// Number of errors.
     pub fn errors(&self) -> usize {
-        self.found
-            .iter()
-            .filter(|one| one.severity == Severity::Error)
-            .count()
+        self.found.iter().filter(|one| one.severity == Severity::Error).count()
     }
 
     /// True if there was no text to look at: no such file, no permission.
@@ -173,10 +170,7 @@ mod tests {
             position: Some(Position { line, column }),
             message: "scheduler \"wlcc\" is not known".to_owned(),
             hint: Some("did you mean \"wlc\"?".to_owned()),
-            excerpt: Some(Excerpt {
-                line: text.to_owned(),
-                width,
-            }),
+            excerpt: Some(Excerpt { line: text.to_owned(), width }),
         }
     }
 
@@ -194,13 +188,7 @@ mod tests {
 
     #[test]
     fn the_caret_stays_below_its_place_in_a_very_long_line() {
-        let shown = at(
-            1,
-            301,
-            &format!("{}X{}", "a".repeat(300), "b".repeat(300)),
-            1,
-        )
-        .to_string();
+        let shown = at(1, 301, &format!("{}X{}", "a".repeat(300), "b".repeat(300)), 1).to_string();
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[2].find('X'), lines[3].find('^'));
         assert!(lines[2].len() < 120);

@@ -82,11 +82,7 @@ impl<'f> Table<'f> {
                     .hint(suggest::key(keys, name)),
             }
         }
-        Self {
-            keys,
-            entries: Some(entries),
-            span,
-        }
+        Self { keys, entries: Some(entries), span }
     }
 
     /// True if it is in the file.
@@ -99,11 +95,7 @@ impl<'f> Table<'f> {
         let key = self.keys.find(name);
         debug_assert!(key.is_some(), "{name} is missing from the list of keys");
         let written = self.entries?.get(name)?;
-        Some(Value {
-            table: self.keys,
-            key: key?,
-            written,
-        })
+        Some(Value { table: self.keys, key: key?, written })
     }
 
     /// The value of a key; its absence is reported, unless the whole table is absent.
@@ -129,13 +121,11 @@ impl<'f> Table<'f> {
         keys: &'static TableKeys,
         report: &mut Report<'_>,
     ) -> Self {
-        self.get(name)
-            .and_then(|value| value.table(keys, report))
-            .unwrap_or(Self {
-                keys,
-                entries: None,
-                span: self.span.clone(),
-            })
+        self.get(name).and_then(|value| value.table(keys, report)).unwrap_or(Self {
+            keys,
+            entries: None,
+            span: self.span.clone(),
+        })
     }
 
     /// The tables of an array such as `[[instance]]`; none if it is not written.
@@ -149,15 +139,11 @@ impl<'f> Table<'f> {
             return Vec::new();
         };
         let DeValue::Array(elements) = value.written.get_ref() else {
-            value
-                .wrong_type(report)
-                .hint(format!("its header is written {}", keys.place));
+            value.wrong_type(report).hint(format!("its header is written {}", keys.place));
             return Vec::new();
         };
         let elements = elements.iter().map(|written| Value { written, ..value });
-        elements
-            .filter_map(|element| element.table(keys, report))
-            .collect()
+        elements.filter_map(|element| element.table(keys, report)).collect()
     }
 
     /// The duration of a key, or `default`.
@@ -178,9 +164,7 @@ impl<'f> Table<'f> {
         default: T,
         report: &mut Report<'_>,
     ) -> T {
-        self.get(name)
-            .and_then(|value| value.integer(report))
-            .unwrap_or(default)
+        self.get(name).and_then(|value| value.integer(report)).unwrap_or(default)
     }
 
     /// The word of a key, or `default`.
@@ -191,9 +175,7 @@ impl<'f> Table<'f> {
         default: T,
         report: &mut Report<'_>,
     ) -> T {
-        self.get(name)
-            .and_then(|value| value.word(words, report))
-            .unwrap_or(default)
+        self.get(name).and_then(|value| value.word(words, report)).unwrap_or(default)
     }
 
     /// The flag of a key, or `default`.
@@ -203,8 +185,6 @@ impl<'f> Table<'f> {
         default: bool,
         report: &mut Report<'_>,
     ) -> bool {
-        self.get(name)
-            .and_then(|value| value.flag(report))
-            .unwrap_or(default)
+        self.get(name).and_then(|value| value.flag(report)).unwrap_or(default)
     }
 }

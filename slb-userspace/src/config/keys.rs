@@ -60,12 +60,7 @@ use Absent::{Means, Refused, Then};
 use Accepts::{Flag, Integer, Seconds, Text, Words};
 
 const fn key(name: &'static str, accepts: Accepts, absent: Absent, about: &'static str) -> Key {
-    Key {
-        name,
-        accepts,
-        absent,
-        about,
-    }
+    Key { name, accepts, absent, about }
 }
 
 /// The file itself.
@@ -204,16 +199,8 @@ const DOMAIN: &str = "at most 253 letters, digits, \"-\" and \".\"";
 const CODES: &str = "a list of \"2xx\", \"3xx\", \"4xx\", \"5xx\"";
 
 /// Every table, in the order of the manual.
-pub(super) static TABLES: [&TableKeys; 8] = [
-    &TOP,
-    &DAEMON,
-    &DATAPLANE,
-    &SERVER_GROUP,
-    &BACKEND,
-    &INSTANCE,
-    &LISTENER,
-    &HEALTH_CHECK,
-];
+pub(super) static TABLES: [&TableKeys; 8] =
+    [&TOP, &DAEMON, &DATAPLANE, &SERVER_GROUP, &BACKEND, &INSTANCE, &LISTENER, &HEALTH_CHECK];
 
 /// The words alone of a setting's word list.
 pub(super) fn words<T>(pairs: &[(&'static str, T)]) -> Vec<&'static str> {
@@ -259,12 +246,7 @@ pub fn reference() -> String {
                 Means(value) => format!("`{value}`"),
                 Then(text) => text.to_owned(),
             };
-            let Key {
-                name,
-                accepts,
-                about,
-                ..
-            } = key;
+            let Key { name, accepts, about, .. } = key;
             page.push_str(&format!("| `{name}` | {accepts} | {absent} | {about} |\n"));
         }
         page.push('\n');

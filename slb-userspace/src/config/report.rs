@@ -20,12 +20,7 @@ impl<'t> Report<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
         let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(after_newlines).collect();
-        Self {
-            file,
-            text,
-            line_starts,
-            found: Vec::new(),
-        }
+        Self { file, text, line_starts, found: Vec::new() }
     }
 
     /// Adds an error; the file will be refused.
@@ -45,8 +40,7 @@ impl<'t> Report<'t> {
 
     /// Line of a span, from 1.
     pub(super) fn line(&self, span: &Span) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= span.start)
+        self.line_starts.partition_point(|start| *start <= span.start)
     }
 
     /// True once an error was added.
@@ -64,11 +58,7 @@ impl<'t> Report<'t> {
     pub(super) fn finish(mut self) -> Result<Vec<Diagnostic>, Diagnostics> {
         let refused = self.refuses();
         self.found.sort_by_key(|one| one.position);
-        if refused {
-            Err(Diagnostics::new(self.found))
-        } else {
-            Ok(self.found)
-        }
+        if refused { Err(Diagnostics::new(self.found)) } else { Ok(self.found) }
     }
 
     fn add(&mut self, severity: Severity, at: &Span, message: String) -> &mut Diagnostic {
@@ -76,32 +66,15 @@ impl<'t> Report<'t> {
         let line_start = self.line_starts.get(line - 1).copied().unwrap_or(0);
         let rest = self.text.get(line_start..).unwrap_or_default();
         let line_text = rest.lines().next().unwrap_or_default();
-        let before = self
-            .text
-            .get(line_start..at.start)
-            .unwrap_or_default()
-            .chars()
-            .count();
-        let meant = self
-            .written(at)
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count();
+        let before = self.text.get(line_start..at.start).unwrap_or_default().chars().count();
+        let meant = self.written(at).lines().next().unwrap_or_default().chars().count();
         self.found.push(Diagnostic {
             severity,
             file: self.file.to_owned(),
-            position: Some(Position {
-                line,
-                column: before + 1,
-            }),
+            position: Some(Position { line, column: before + 1 }),
             message,
             hint: None,
-            excerpt: Some(Excerpt {
-                line: line_text.to_owned(),
-                width: meant,
-            }),
+            excerpt: Some(Excerpt { line: line_text.to_owned(), width: meant }),
         });
         let last = self.found.len() - 1;
         &mut self.found[last]
@@ -137,13 +110,8 @@ mod tests {
         let mut report = Report::new("f", "one\ntwo\n");
         report.error(&(4..7), "second");
         report.warning(&(0..3), "first");
-        let messages: Vec<String> = report
-            .finish()
-            .unwrap_err()
-            .into_vec()
-            .into_iter()
-            .map(|one| one.message)
-            .collect();
+        let messages: Vec<String> =
+            report.finish().unwrap_err().into_vec().into_iter().map(|one| one.message).collect();
         assert_eq!(messages, ["first", "second"]);
     }
 }

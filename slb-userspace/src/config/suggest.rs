@@ -60,9 +60,6 @@ mod tests {
         assert_eq!(closest("WRR", words), Some("wrr"));
         assert_eq!(closest("leastconn", words), None);
         assert_eq!(closest("", words), None);
-        assert_eq!(
-            closest("fin-timeout", ["fin_timeout", "syn_timeout"]),
-            Some("fin_timeout")
-        );
+        assert_eq!(closest("fin-timeout", ["fin_timeout", "syn_timeout"]), Some("fin_timeout"));
     }
 }

@@ -45,11 +45,7 @@ health_check = { type = "tcp", port = 53 }
 
 /// [`VALID`] with its only `old` replaced.
 fn changed(old: &str, new: &str) -> String {
-    assert_eq!(
-        VALID.matches(old).count(),
-        1,
-        "{old:?} stands once in the file"
-    );
+    assert_eq!(VALID.matches(old).count(), 1, "{old:?} stands once in the file");
     VALID.replace(old, new)
 }
 
@@ -60,24 +56,15 @@ fn accepted(text: &str) -> Checked {
 
 /// What a text is refused for, warnings left out.
 fn errors(text: &str) -> Vec<Diagnostic> {
-    let Err(found) = load_str("slb.toml", text) else {
-        panic!("accepted:\n{text}")
-    };
-    found
-        .into_vec()
-        .into_iter()
-        .filter(|one| one.severity == Severity::Error)
-        .collect()
+    let Err(found) = load_str("slb.toml", text) else { panic!("accepted:\n{text}") };
+    found.into_vec().into_iter().filter(|one| one.severity == Severity::Error).collect()
 }
 
 /// Line and column of the last `meant` in a text.
 fn place(text: &str, meant: &str) -> (usize, usize) {
     let before = &text[..text.rfind(meant).expect("the text that is meant")];
     let line = before.split('\n').count();
-    (
-        line,
-        before.split('\n').next_back().unwrap().chars().count() + 1,
-    )
+    (line, before.split('\n').next_back().unwrap().chars().count() + 1)
 }
 
 /// The text is refused for one thing, which stands where `meant` does.
@@ -97,11 +84,7 @@ fn warned_once(text: &str, meant: &str, message: &str, hint: &str) {
 fn said(found: &Diagnostic, text: &str, meant: &str, message: &str, hint: &str) {
     assert_eq!(found.message, message);
     let position = found.position.unwrap();
-    assert_eq!(
-        (position.line, position.column),
-        place(text, meant),
-        "{found}"
-    );
+    assert_eq!((position.line, position.column), place(text, meant), "{found}");
     let given = found.hint.as_deref().unwrap_or_default();
     assert!(given.contains(hint), "hint: {given}\nwanted: {hint}");
 }

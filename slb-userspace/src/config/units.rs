@@ -3,13 +3,8 @@
 use std::time::Duration;
 
 /// Units of time and their length in milliseconds.
-const UNITS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads a duration such as `300s`, `5m` or `1m30s`.
 ///
@@ -22,17 +17,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
     let mut total_ms: u64 = 0;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (number, after) = rest.split_at(digits);
         if number.is_empty() {
             return Err("is not a duration".to_owned());
         }
         let after = after.trim_start();
-        let letters = after
-            .find(|c: char| !c.is_alphabetic())
-            .unwrap_or(after.len());
+        let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
         let unit_ms = match UNITS.iter().find(|(name, _)| *name == unit) {
             Some((_, length)) => *length,
@@ -66,11 +57,7 @@ mod tests {
             (" 2 s ", 2_000),
             ("1d", 86_400_000),
         ] {
-            assert_eq!(
-                duration(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }
 

@@ -44,12 +44,7 @@ const fn row(
     what: What,
     instead: &'static str,
 ) -> Unsupported {
-    Unsupported {
-        table,
-        key,
-        what,
-        instead,
-    }
+    Unsupported { table, key, what, instead }
 }
 
 // A row is a line: the table is read down its columns.
@@ -112,8 +107,7 @@ const VIP_OWNERS: &str = "\"host\" works, or \"external\" if something else hold
 
 /// Looks a thing up in the list.
 pub(super) fn find(table: &TableKeys, key: &str, what: What) -> Option<&'static Unsupported> {
-    ROWS.iter()
-        .find(|row| row.table.place == table.place && row.key == key && row.what == what)
+    ROWS.iter().find(|row| row.table.place == table.place && row.key == key && row.what == what)
 }
 
 /// The refused word of a key, if it is one.
@@ -125,9 +119,7 @@ pub(super) fn find_word(table: &TableKeys, key: &str, word: &str) -> Option<&'st
 
 /// Names of keys that a table will have one day.
 pub(super) fn later_keys(table: &TableKeys) -> impl Iterator<Item = &'static str> {
-    ROWS.iter()
-        .filter(|row| row.table.place == table.place && row.what == Key)
-        .map(|row| row.key)
+    ROWS.iter().filter(|row| row.table.place == table.place && row.what == Key).map(|row| row.key)
 }
 
 impl Unsupported {
@@ -139,9 +131,7 @@ impl Unsupported {
             Word(word) => format!("{key} {word:?}"),
             What::Form(form) => format!("{key} as {form}"),
         };
-        report
-            .error(at, format!("{what} is not supported by this version yet"))
-            .hint(self.instead);
+        report.error(at, format!("{what} is not supported by this version yet")).hint(self.instead);
     }
 }
 

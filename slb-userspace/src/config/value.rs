@@ -88,18 +88,12 @@ impl<'f> Value<'f> {
         report: &mut Report<'_>,
     ) -> Option<T> {
         let text = self.text(report)?;
-        let known = words
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, meant)| *meant);
+        let known = words.iter().find(|(word, _)| *word == text).map(|(_, meant)| *meant);
         if known.is_none() {
             match unsupported::find_word(self.table, self.key.name, text) {
                 Some(later) => later.refuse(&self.span(), report),
                 None => report
-                    .error(
-                        &self.span(),
-                        format!("{} {text:?} is not known", self.key.name),
-                    )
+                    .error(&self.span(), format!("{} {text:?} is not known", self.key.name))
                     .hint(suggest::word(text, words.iter().map(|(word, _)| *word))),
             }
         }
@@ -121,12 +115,7 @@ impl<'f> Value<'f> {
             self.wrong_type(report);
             return None;
         };
-        Some(
-            elements
-                .iter()
-                .map(|written| Value { written, ..self })
-                .collect(),
-        )
+        Some(elements.iter().map(|written| Value { written, ..self }).collect())
     }
 
     /// Its table, with unknown keys refused.
@@ -169,15 +158,9 @@ impl<'f> Value<'f> {
     pub(super) fn wrong_type<'r>(&self, report: &'r mut Report<'_>) -> &'r mut Diagnostic {
         let (name, accepts) = (self.key.name, self.key.accepts);
         let found = self.written.get_ref().type_str();
-        let article = if found.starts_with(['a', 'i']) {
-            "an"
-        } else {
-            "a"
-        };
+        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
         let message = format!("{name} holds {article} {found}");
-        let unquoted = self
-            .as_text()
-            .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let unquoted = self.as_text().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
         let hint = match (accepts, unquoted) {
             (Accepts::Integer(..), Some(digits)) if !digits.is_empty() => {
                 format!("{name} is {accepts}, without quotes: {name} = {digits}")

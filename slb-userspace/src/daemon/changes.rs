@@ -97,8 +97,9 @@ async fn backend_add(state: &mut State, add: &BackendAdd) -> Result<ChangeReport
     let endpoint = add.backend.0;
     if listener.backends.iter().any(|backend| backend.endpoint() == endpoint) {
         let message = format!("listener {} has a backend {endpoint} already", add.listener);
-        return Err(ApiError::refused(message)
-            .with_hint("`slb backend set-weight` changes its weight"));
+        return Err(
+            ApiError::refused(message).with_hint("`slb backend set-weight` changes its weight")
+        );
     }
     let vips = state.config.instances.iter().flat_map(|instance| &instance.vips);
     if vips.into_iter().any(|vip| *vip == endpoint.ip()) {

@@ -8,10 +8,18 @@ use tokio::sync::mpsc;
 use super::state::{State, last_known};
 use crate::{
     api::InterfaceStatus,
-    bpf::{Sizes, attach, load::{Object, Origin}, pins::Pins},
+    bpf::{
+        Sizes, attach,
+        load::{Object, Origin},
+        pins::Pins,
+    },
     config::model::{Config, XdpMode},
     health::{Change, Checker},
-    network::{ClientHopChange, HopChange, Resolver, links::{LinkTable, XdpPlace}, vips},
+    network::{
+        ClientHopChange, HopChange, Resolver,
+        links::{LinkTable, XdpPlace},
+        vips,
+    },
     overlay::Overlay,
     plan::desired::Circumstances,
     reconciler::Reconciler,

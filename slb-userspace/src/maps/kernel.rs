@@ -19,7 +19,11 @@ use super::{
     table::Table,
 };
 use crate::{
-    bpf::{Error, load::Object, mapping::{Access, Mapping}},
+    bpf::{
+        Error,
+        load::Object,
+        mapping::{Access, Mapping},
+    },
     config::model::Protocol,
 };
 
@@ -100,7 +104,9 @@ impl Kernel {
             Operation::SetService { service, to } => {
                 self.services.set(u32::from(*service), to);
             }
-            Operation::SetAddresses { which, addresses } => self.set_addresses(*which, addresses)?,
+            Operation::SetAddresses { which, addresses } => {
+                self.set_addresses(*which, addresses)?
+            }
             Operation::Lead { from, service } => self.lead(from, Some(u32::from(*service)))?,
             Operation::Unlead { from } => self.lead(from, None)?,
         }

@@ -11,7 +11,11 @@ use slb_common::connection::{
 };
 
 use crate::{
-    bpf::{Error, load::Object, mapping::{Access, Mapping}},
+    bpf::{
+        Error,
+        load::Object,
+        mapping::{Access, Mapping},
+    },
     config::model::Family,
 };
 

@@ -12,9 +12,7 @@ use slb_common::{
 };
 
 use crate::{
-    config::model::{
-        Backend, Config, Family, Instance, Listener, Protocol, Role, Scheduler,
-    },
+    config::model::{Backend, Config, Family, Instance, Listener, Protocol, Role, Scheduler},
     health::{Health, TargetKey},
 };
 

@@ -131,9 +131,7 @@ impl<'a> Planner<'a> {
         for service in desired {
             let known = virtuals(service)
                 .filter_map(|from| self.applied.leads.get(&from).copied())
-                .find(|id| {
-                    self.applied.services.contains_key(id) && !given.contains(id)
-                });
+                .find(|id| self.applied.services.contains_key(id) && !given.contains(id));
             given.extend(known);
             ids.push(known);
         }
@@ -251,9 +249,11 @@ impl<'a> Planner<'a> {
     /// Bits for every VIP and backend that packets may still belong to.
     fn addresses(&mut self, desired: &[DesiredService], ids: &[u16]) {
         let vips = desired.iter().flat_map(|service| service.vips.iter().copied());
-        let leaving = self.applied.leads.iter().filter(|(_, id)| {
-            !ids.contains(id) && self.applied.services.contains_key(id)
-        });
+        let leaving = self
+            .applied
+            .leads
+            .iter()
+            .filter(|(_, id)| !ids.contains(id) && self.applied.services.contains_key(id));
         let before = self.applied.addresses.clone().unwrap_or_default();
         // VIPs of services that still drain have no lead any more: their bits stay as they are.
         let draining = self.applied.services.keys().any(|id| !ids.contains(id));

@@ -41,9 +41,7 @@ pub fn build(kind: Scheduler, candidates: &[Candidate]) -> Places {
     let (scheduler, slots) = match kind {
         Scheduler::Wrr => (scheduler::ROUND_ROBIN, weighted(&sorted)),
         Scheduler::Rr => (scheduler::ROUND_ROBIN, each_once(&sorted)),
-        Scheduler::Wlc | Scheduler::Lc if few => {
-            (scheduler::LEAST_CONNECTIONS, each_once(&sorted))
-        }
+        Scheduler::Wlc | Scheduler::Lc if few => (scheduler::LEAST_CONNECTIONS, each_once(&sorted)),
         Scheduler::Wlc => (scheduler::TWO_CHOICES, weighted(&sorted)),
         Scheduler::Lc => (scheduler::TWO_CHOICES, each_once(&sorted)),
         Scheduler::Sh => (scheduler::SOURCE_HASH, weighted(&sorted)),
@@ -61,10 +59,8 @@ fn each_once(candidates: &[Candidate]) -> Vec<u32> {
 /// by the greatest common divisor, spread over the cycle rather than in bursts.
 fn weighted(candidates: &[Candidate]) -> Vec<u32> {
     let divisor = candidates.iter().fold(0, |divisor, candidate| gcd(divisor, candidate.weight));
-    let shares: Vec<u64> = candidates
-        .iter()
-        .map(|candidate| u64::from(candidate.weight / divisor.max(1)))
-        .collect();
+    let shares: Vec<u64> =
+        candidates.iter().map(|candidate| u64::from(candidate.weight / divisor.max(1))).collect();
     // The n-th turn of a backend with share s stands at (n + 1/2) / s of the cycle: the same
     // spread as by subtraction, in n log n instead of n².
     let mut turns: Vec<(u64, u64, usize)> = Vec::new();

@@ -68,9 +68,7 @@ impl Answering {
     }
 
     async fn say_name(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream
-            .write_all(format!("{}\n", self.name).as_bytes())
-            .await?;
+        stream.write_all(format!("{}\n", self.name).as_bytes()).await?;
         let mut ignored = [0; 64];
         loop {
             stream.readable().await?;
@@ -86,10 +84,7 @@ impl Answering {
     async fn serve_http(&self, mut connection: Connection) -> io::Result<()> {
         while let Some(request) = connection.next_request().await? {
             let (status, counter) = if request.path == HEALTH_PATH {
-                (
-                    self.health_status.load(Ordering::Relaxed),
-                    &self.served.health_requests,
-                )
+                (self.health_status.load(Ordering::Relaxed), &self.served.health_requests)
             } else {
                 (200, &self.served.requests)
             };
@@ -112,10 +107,7 @@ impl Answering {
             };
             let mut answer = format!("{}:", self.name).into_bytes();
             answer.extend_from_slice(&buffer[..length]);
-            if timeout(Duration::from_secs(1), socket.send_to(&answer, from))
-                .await
-                .is_ok()
-            {
+            if timeout(Duration::from_secs(1), socket.send_to(&answer, from)).await.is_ok() {
                 self.served.datagrams.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -29,11 +29,7 @@ impl Default for Answers {
     fn default() -> Self {
         // One microsecond to one minute; the bounds are legal for two digits.
         let latency_us = Histogram::new_with_bounds(1, 60_000_000, 2).expect("legal bounds");
-        Self {
-            by_backend: BTreeMap::new(),
-            errors: Vec::new(),
-            latency_us,
-        }
+        Self { by_backend: BTreeMap::new(), errors: Vec::new(), latency_us }
     }
 }
 
@@ -50,10 +46,7 @@ impl Answers {
 
     /// Failures known after an instant.
     pub fn errors_after(&self, instant: Instant) -> usize {
-        self.errors
-            .iter()
-            .filter(|error| error.at > instant)
-            .count()
+        self.errors.iter().filter(|error| error.at > instant).count()
     }
 
     /// Failures by their text.
@@ -71,8 +64,7 @@ impl Answers {
             Ok(backend) => {
                 *self.by_backend.entry(backend).or_default() += 1;
                 let taken = now.duration_since(started).as_micros();
-                self.latency_us
-                    .saturating_record(u64::try_from(taken).unwrap_or(u64::MAX));
+                self.latency_us.saturating_record(u64::try_from(taken).unwrap_or(u64::MAX));
             }
             Err(text) => self.errors.push(ClientError { at: now, text }),
         }
@@ -96,11 +88,6 @@ impl fmt::Display for Answers {
         if self.errors.is_empty() {
             return write!(f, ", 0 errors");
         }
-        write!(
-            f,
-            ", {} errors {:?}",
-            self.errors.len(),
-            self.error_counts()
-        )
+        write!(f, ", {} errors {:?}", self.errors.len(), self.error_counts())
     }
 }

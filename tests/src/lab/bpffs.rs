@@ -27,14 +27,8 @@ pub fn ensure_mounted() -> Result<()> {
     if mounted {
         return Ok(());
     }
-    mount(
-        Some("bpf"),
-        MOUNT_POINT,
-        Some("bpf"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .with_context(|| format!("mount the BPF file system at {MOUNT_POINT} (are you root?)"))
+    mount(Some("bpf"), MOUNT_POINT, Some("bpf"), MsFlags::empty(), None::<&str>)
+        .with_context(|| format!("mount the BPF file system at {MOUNT_POINT} (are you root?)"))
 }
 
 /// Attaches a program that passes every frame to `interface`, native. It stays until the
@@ -85,14 +79,8 @@ fn pin_pass_program(path: &Path) -> io::Result<()> {
         log_buf: 0,
     };
     // SAFETY: the attribute is as long as said, and its pointers live until the call returns.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_PROG_LOAD,
-            &raw const load,
-            size_of_val(&load),
-        )
-    };
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const load, size_of_val(&load)) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -106,17 +94,7 @@ fn pin_pass_program(path: &Path) -> io::Result<()> {
         file_flags: 0,
     };
     // SAFETY: as above; the path is terminated by a zero byte.
-    let pinned = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_OBJ_PIN,
-            &raw const pin,
-            size_of_val(&pin),
-        )
-    };
-    if pinned < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    let pinned =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_PIN, &raw const pin, size_of_val(&pin)) };
+    if pinned < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -69,10 +69,7 @@ impl Load {
 
     /// Several at once, as fast as answers come.
     pub const fn concurrent(requests: u64, concurrency: usize) -> Self {
-        Self {
-            concurrency,
-            ..Self::sequential(requests)
-        }
+        Self { concurrency, ..Self::sequential(requests) }
     }
 
     /// The same with another time limit per request.
@@ -113,9 +110,7 @@ pub(super) fn run_load(
     load: Load,
     progress: &Arc<Progress>,
 ) -> Result<Answers> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut workers = JoinSet::new();
         for _ in 0..load.concurrency {
@@ -174,15 +169,8 @@ async fn once(target: SocketAddr, question: Question, kept: &mut Kept) -> Result
         Question::Name => {
             let stream = connect(target).await?;
             let mut name = String::new();
-            step(
-                "read",
-                AsyncBufReader::new(stream).read_line(&mut name).await,
-            )?;
-            if name.is_empty() {
-                Err("read: closed".to_owned())
-            } else {
-                Ok(name.trim().into())
-            }
+            step("read", AsyncBufReader::new(stream).read_line(&mut name).await)?;
+            if name.is_empty() { Err("read: closed".to_owned()) } else { Ok(name.trim().into()) }
         }
         Question::Http => {
             let mut connection = Connection::new(connect(target).await?);
@@ -192,9 +180,7 @@ async fn once(target: SocketAddr, question: Question, kept: &mut Kept) -> Result
             if !matches!(kept, Kept::Http(_)) {
                 *kept = Kept::Http(Connection::new(connect(target).await?));
             }
-            let Kept::Http(connection) = kept else {
-                unreachable!("set above")
-            };
+            let Kept::Http(connection) = kept else { unreachable!("set above") };
             get(connection, Reuse::KeepAlive).await
         }
         Question::Echo => echo(&udp(target).await?).await,
@@ -202,9 +188,7 @@ async fn once(target: SocketAddr, question: Question, kept: &mut Kept) -> Result
             if !matches!(kept, Kept::Socket(_)) {
                 *kept = Kept::Socket(udp(target).await?);
             }
-            let Kept::Socket(socket) = kept else {
-                unreachable!("set above")
-            };
+            let Kept::Socket(socket) = kept else { unreachable!("set above") };
             echo(socket).await
         }
     }
@@ -289,9 +273,7 @@ pub fn hold(client: &Namespace, target: SocketAddr, count: usize) -> Result<Held
             let stream = StdTcpStream::connect_timeout(&target, PATIENCE).with_context(context)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             let mut name = String::new();
-            BufReader::new(&stream)
-                .read_line(&mut name)
-                .with_context(context)?;
+            BufReader::new(&stream).read_line(&mut name).with_context(context)?;
             if name.is_empty() {
                 bail!("{}: closed without a name", context());
             }

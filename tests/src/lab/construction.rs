@@ -26,13 +26,11 @@ pub(super) fn build(wanted: &LabBuilder) -> Result<Lab> {
     let balancer = format!("{name}-balancer");
     let taken = Path::new(namespace::DIRECTORY).join(&balancer).exists();
     ensure!(!taken, "a lab named {name} exists already");
-    build_as(&name, wanted)
-        .inspect_err(|_| leftovers::remove(&name))
-        .with_context(|| {
-            format!(
-                "build the lab {name} (needs iproute2, ethtool, and a kernel with veth and bridges)"
-            )
-        })
+    build_as(&name, wanted).inspect_err(|_| leftovers::remove(&name)).with_context(|| {
+        format!(
+            "build the lab {name} (needs iproute2, ethtool, and a kernel with veth and bridges)"
+        )
+    })
 }
 
 fn build_as(name: &str, wanted: &LabBuilder) -> Result<Lab> {
@@ -76,14 +74,7 @@ fn build_as(name: &str, wanted: &LabBuilder) -> Result<Lab> {
         address_host(backend, number, wanted.families, Net::Backends)?;
     }
     let name = name.to_owned();
-    Ok(Lab {
-        name,
-        clients,
-        balancer,
-        backends,
-        arms: wanted.arms,
-        kept: false,
-    })
+    Ok(Lab { name, clients, balancer, backends, arms: wanted.arms, kept: false })
 }
 
 fn new_hosts(lab: &str, kind: &str, count: u8, net: Net) -> Result<Vec<Host>> {
@@ -98,12 +89,7 @@ fn new_hosts(lab: &str, kind: &str, count: u8, net: Net) -> Result<Vec<Host>> {
                 // same port also when that came by another VIP.
                 ("net/ipv4/tcp_timestamps", "2"),
             ])?;
-            Ok(Host {
-                name,
-                namespace,
-                v4: net.v4(10 + number),
-                v6: net.v6(10 + number),
-            })
+            Ok(Host { name, namespace, v4: net.v4(10 + number), v6: net.v6(10 + number) })
         })
         .collect()
 }
@@ -117,14 +103,8 @@ fn wire_switch(
     mtu: u16,
 ) -> Result<()> {
     links::bridge(switch, "br0", mtu)?;
-    let here = End {
-        namespace: balancer,
-        interface: arm,
-    };
-    let there = End {
-        namespace: switch,
-        interface: arm,
-    };
+    let here = End { namespace: balancer, interface: arm };
+    let there = End { namespace: switch, interface: arm };
     links::wire(&here, &there, mtu)?;
     bpffs::attach_pass_program(switch, arm)?;
     links::plug(switch, "br0", arm)?;
@@ -134,14 +114,8 @@ fn wire_switch(
 /// Wires each host's `eth0` to a port of its name.
 fn wire_hosts(switch: &Namespace, hosts: &[Host], mtu: u16) -> Result<()> {
     for host in hosts {
-        let here = End {
-            namespace: &host.namespace,
-            interface: "eth0",
-        };
-        let there = End {
-            namespace: switch,
-            interface: &host.name,
-        };
+        let here = End { namespace: &host.namespace, interface: "eth0" };
+        let there = End { namespace: switch, interface: &host.name };
         links::wire(&here, &there, mtu)?;
         links::plug(switch, "br0", &host.name)?;
     }
@@ -179,10 +153,7 @@ fn push_addresses(
         lines.push(format!("addr add {}/24 dev {interface}", net.v4(number)));
     }
     if families.v6() {
-        lines.push(format!(
-            "addr add {}/64 dev {interface} nodad",
-            net.v6(number)
-        ));
+        lines.push(format!("addr add {}/64 dev {interface} nodad", net.v6(number)));
     }
 }
 
@@ -194,10 +165,8 @@ fn unique_name() -> String {
 
 /// Addresses are usable at once instead of after a second.
 fn without_address_detection(namespace: &Namespace) -> Result<()> {
-    namespace.sysctl(&[
-        ("net/ipv6/conf/all/accept_dad", "0"),
-        ("net/ipv6/conf/default/accept_dad", "0"),
-    ])
+    namespace
+        .sysctl(&[("net/ipv6/conf/all/accept_dad", "0"), ("net/ipv6/conf/default/accept_dad", "0")])
 }
 
 /// A connection is two descriptors when both its ends are in this process.

@@ -39,11 +39,7 @@ impl Slbd {
     /// Starts it with `services`: the configuration without `[daemon]` and `[dataplane]`, which
     /// the lab writes. Returns when it answers.
     pub fn start(lab: &Lab, services: &str) -> Result<Self> {
-        Self::start_with(
-            lab,
-            "xdp_mode = \"native\"\nmax_connections = 65_536",
-            services,
-        )
+        Self::start_with(lab, "xdp_mode = \"native\"\nmax_connections = 65_536", services)
     }
 
     /// The same with own lines for `[dataplane]`, beside `interfaces` and `pin_dir`.
@@ -65,10 +61,7 @@ impl Slbd {
     /// Starts it with the configuration that is there, after [`Self::stop`] or [`Self::crash`].
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "slbd runs already");
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path())?;
+        let log = File::options().create(true).append(true).open(self.log_path())?;
         let child = self
             .balancer
             .command(&path_text(&binary("slbd")?))
@@ -164,18 +157,13 @@ impl Slbd {
     pub fn detach(&self) -> Result<()> {
         let slbd = path_text(&binary("slbd")?);
         self.balancer
-            .output(
-                &slbd,
-                &["--detach", "--config", &path_text(&self.config_path())],
-            )
+            .output(&slbd, &["--detach", "--config", &path_text(&self.config_path())])
             .map(drop)
     }
 
     /// Whether the process lives.
     pub fn is_running(&mut self) -> bool {
-        self.child
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// The API's socket.
@@ -193,11 +181,7 @@ impl Slbd {
         let log = fs::read_to_string(self.log_path()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(30)..];
-        format!(
-            "slbd's log ({}):\n{}",
-            self.log_path().display(),
-            tail.join("\n")
-        )
+        format!("slbd's log ({}):\n{}", self.log_path().display(), tail.join("\n"))
     }
 
     /// Leaves it running when this value is dropped; removing the lab ends it.
@@ -256,10 +240,7 @@ impl Slbd {
             if begun.elapsed() > STOP_LIMIT {
                 child.kill()?;
                 child.wait()?;
-                bail!(
-                    "slbd did not end within {STOP_LIMIT:?} of {signal}\n{}",
-                    self.log_tail()
-                );
+                bail!("slbd did not end within {STOP_LIMIT:?} of {signal}\n{}", self.log_tail());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -291,12 +272,7 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let directories: Vec<PathBuf> = match env::var_os("SLB_BIN_DIR") {
         Some(directory) => vec![directory.into()],
         // Tests are one directory below the binaries, in `deps`.
-        None => env::current_exe()?
-            .ancestors()
-            .skip(1)
-            .take(2)
-            .map(Path::to_owned)
-            .collect(),
+        None => env::current_exe()?.ancestors().skip(1).take(2).map(Path::to_owned).collect(),
     };
     directories
         .iter()

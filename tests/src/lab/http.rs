@@ -58,18 +58,13 @@ pub struct Connection {
 impl Connection {
     /// Takes over a connected stream.
     pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            unread: Vec::new(),
-        }
+        Self { stream, unread: Vec::new() }
     }
 
     /// Sends one GET and reads its answer.
     pub async fn get(&mut self, path: &str, reuse: Reuse) -> io::Result<Response> {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: lab\r\nconnection: {}\r\n\r\n",
-            reuse.header()
-        );
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: lab\r\nconnection: {}\r\n\r\n", reuse.header());
         self.stream.write_all(request.as_bytes()).await?;
         let head = self.read_head().await?.ok_or_else(|| {
             io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer")
@@ -78,10 +73,7 @@ impl Connection {
         let status = status.ok_or_else(|| malformed(&head))?;
         let length = header(&head, "content-length").and_then(|length| length.parse().ok());
         let body = self.read_body(length.unwrap_or(0)).await?;
-        Ok(Response {
-            status,
-            body: body.trim_end().to_owned(),
-        })
+        Ok(Response { status, body: body.trim_end().to_owned() })
     }
 
     /// Reads the next request; `None` when the client is done.
@@ -97,11 +89,7 @@ impl Connection {
         Ok(Some(Request {
             method: method.to_owned(),
             path: path.to_owned(),
-            reuse: if closes {
-                Reuse::Close
-            } else {
-                Reuse::KeepAlive
-            },
+            reuse: if closes { Reuse::Close } else { Reuse::KeepAlive },
         }))
     }
 
@@ -122,10 +110,7 @@ impl Connection {
     async fn read_head(&mut self) -> io::Result<Option<String>> {
         const END: &[u8] = b"\r\n\r\n";
         loop {
-            let end = self
-                .unread
-                .windows(END.len())
-                .position(|window| window == END);
+            let end = self.unread.windows(END.len()).position(|window| window == END);
             if let Some(end) = end {
                 let rest = self.unread.split_off(end + END.len());
                 let head = std::mem::replace(&mut self.unread, rest);
@@ -135,10 +120,7 @@ impl Connection {
                 return if self.unread.is_empty() {
                     Ok(None)
                 } else {
-                    Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "closed in mid-message",
-                    ))
+                    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in mid-message"))
                 };
             }
         }
@@ -147,10 +129,7 @@ impl Connection {
     async fn read_body(&mut self, length: usize) -> io::Result<String> {
         while self.unread.len() < length {
             if self.stream.read_buf(&mut self.unread).await? == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "closed in mid-body",
-                ));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in mid-body"));
             }
         }
         let rest = self.unread.split_off(length);
@@ -178,10 +157,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = TcpStream::connect(address).await.unwrap();
-        (
-            Connection::new(client),
-            Connection::new(listener.accept().await.unwrap().0),
-        )
+        (Connection::new(client), Connection::new(listener.accept().await.unwrap().0))
     }
 
     #[tokio::test]
@@ -197,13 +173,7 @@ mod tests {
         });
         for path in ["/one", "/two"] {
             let response = client.get(path, Reuse::KeepAlive).await.unwrap();
-            assert_eq!(
-                response,
-                Response {
-                    status: 200,
-                    body: "backend1".to_owned()
-                }
-            );
+            assert_eq!(response, Response { status: 200, body: "backend1".to_owned() });
         }
         drop(client);
         assert_eq!(serve.await.unwrap(), ["/one", "/two"]);

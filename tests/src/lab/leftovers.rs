@@ -49,18 +49,14 @@ pub fn remove(lab: &str) {
 
 /// What of a lab is still there.
 pub fn found(lab: &str) -> Vec<PathBuf> {
-    [
-        Path::new(namespace::DIRECTORY),
-        Path::new(bpffs::MOUNT_POINT),
-        &std::env::temp_dir(),
-    ]
-    .into_iter()
-    .flat_map(|directory| {
-        entries(directory, |name| belongs(name, lab))
-            .into_iter()
-            .map(|name| directory.join(name))
-    })
-    .collect()
+    [Path::new(namespace::DIRECTORY), Path::new(bpffs::MOUNT_POINT), &std::env::temp_dir()]
+        .into_iter()
+        .flat_map(|directory| {
+            entries(directory, |name| belongs(name, lab))
+                .into_iter()
+                .map(|name| directory.join(name))
+        })
+        .collect()
 }
 
 /// Removes the labs of processes that no longer run (they were killed before they could).
@@ -84,22 +80,15 @@ fn lab_of(name: &str) -> Option<(String, String)> {
     let mut parts = name.strip_prefix(TEST_PREFIX)?.split('-');
     let (process, number) = (parts.next()?, parts.next()?);
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    (digits(process) && digits(number)).then(|| {
-        (
-            format!("{TEST_PREFIX}{process}-{number}"),
-            process.to_owned(),
-        )
-    })
+    (digits(process) && digits(number))
+        .then(|| (format!("{TEST_PREFIX}{process}-{number}"), process.to_owned()))
 }
 
 fn end_processes(namespaces: &[String]) {
     let deadline = Instant::now() + Duration::from_secs(3);
     let mut signal = Signal::SIGTERM;
     loop {
-        let processes: Vec<Pid> = namespaces
-            .iter()
-            .flat_map(|name| processes_in(name))
-            .collect();
+        let processes: Vec<Pid> = namespaces.iter().flat_map(|name| processes_in(name)).collect();
         if processes.is_empty() {
             return;
         }
@@ -118,10 +107,7 @@ fn end_processes(namespaces: &[String]) {
 
 /// Other processes whose main thread is in the namespace.
 fn processes_in(namespace: &str) -> Vec<Pid> {
-    let Ok(output) = Command::new("ip")
-        .args(["netns", "pids", namespace])
-        .output()
-    else {
+    let Ok(output) = Command::new("ip").args(["netns", "pids", namespace]).output() else {
         return Vec::new();
     };
     String::from_utf8_lossy(&output.stdout)
@@ -133,8 +119,7 @@ fn processes_in(namespace: &str) -> Vec<Pid> {
 }
 
 fn belongs(name: &str, lab: &str) -> bool {
-    name.strip_prefix(lab)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    name.strip_prefix(lab).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn entries(directory: &Path, wanted: impl Fn(&str) -> bool) -> Vec<String> {

@@ -22,8 +22,7 @@ pub fn wire(here: &End<'_>, there: &End<'_>, mtu: u16) -> Result<()> {
     ))?;
     for end in [here, there] {
         plain_frames(end.namespace, end.interface)?;
-        end.namespace
-            .ip_batch(&format!("link set {} up", end.interface))?;
+        end.namespace.ip_batch(&format!("link set {} up", end.interface))?;
     }
     Ok(())
 }

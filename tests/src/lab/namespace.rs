@@ -49,10 +49,7 @@ impl Namespace {
     pub fn open(name: &str) -> Result<Self> {
         let path = PathBuf::from(DIRECTORY).join(name);
         let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
-        Ok(Self {
-            name: name.to_owned(),
-            file: Arc::new(file),
-        })
+        Ok(Self { name: name.to_owned(), file: Arc::new(file) })
     }
 
     /// Its name, as `ip netns` lists it.
@@ -73,9 +70,7 @@ impl Namespace {
                 self.enter()?;
                 Ok(job())
             });
-            worker
-                .join()
-                .unwrap_or_else(|cause| panic::resume_unwind(cause))
+            worker.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
         })
     }
 

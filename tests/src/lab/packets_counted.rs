@@ -45,10 +45,7 @@ impl Sub for PacketsCounted {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self {
-            sent: self.sent - earlier.sent,
-            received: self.received - earlier.received,
-        }
+        Self { sent: self.sent - earlier.sent, received: self.received - earlier.received }
     }
 }
 
@@ -63,9 +60,7 @@ fn column(text: &str, protocol: &str, name: &str) -> Option<u64> {
 fn line_value(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
-        (words.next()? == name)
-            .then(|| words.next()?.parse().ok())
-            .flatten()
+        (words.next()? == name).then(|| words.next()?.parse().ok()).flatten()
     })
 }
 

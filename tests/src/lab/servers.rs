@@ -107,10 +107,8 @@ impl Server {
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
         let context = || format!("{} cannot listen at {}", self.name, self.address);
-        let socket = self
-            .namespace
-            .run(|| bind(self.service, self.address))?
-            .with_context(context)?;
+        let socket =
+            self.namespace.run(|| bind(self.service, self.address))?.with_context(context)?;
         let (accepting, accept) = watch::channel(true);
         let answers = Answering {
             name: Arc::clone(&self.name),

@@ -219,10 +219,7 @@ impl LabBuilder {
             "a lab needs root: it makes network namespaces and loads BPF programs"
         );
         // Clients come before the VIPs' .100, backends have an octet.
-        ensure!(
-            self.clients <= 80 && self.backends <= 200,
-            "too many hosts for the lab's nets"
-        );
+        ensure!(self.clients <= 80 && self.backends <= 200, "too many hosts for the lab's nets");
         construction::build(&self)
     }
 }

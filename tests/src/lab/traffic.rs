@@ -31,20 +31,14 @@ impl Traffic {
         pause: Duration,
     ) -> Self {
         let progress = Arc::<Progress>::default();
-        let endless = Load {
-            errors: u64::MAX,
-            ..Load::concurrent(u64::MAX, workers)
-        };
+        let endless = Load { errors: u64::MAX, ..Load::concurrent(u64::MAX, workers) };
         let load = endless.pause(pause);
         let (client, shared) = (client.clone(), Arc::clone(&progress));
         let thread = thread::spawn(move || {
             client.enter()?;
             run_load(target, question, load, &shared)
         });
-        Self {
-            progress,
-            thread: Some(thread),
-        }
+        Self { progress, thread: Some(thread) }
     }
 
     /// Requests answered so far.
@@ -57,10 +51,7 @@ impl Traffic {
         let (begun, wanted) = (Instant::now(), self.answered() + more);
         while self.answered() < wanted {
             if begun.elapsed() > limit {
-                bail!(
-                    "{} of {more} answers within {limit:?}",
-                    more - (wanted - self.answered())
-                );
+                bail!("{} of {more} answers within {limit:?}", more - (wanted - self.answered()));
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -70,13 +61,8 @@ impl Traffic {
     /// Lets the requests under way end and returns what all of them got.
     pub fn stop(mut self) -> Result<Answers> {
         self.progress.stop.store(true, Ordering::Relaxed);
-        let thread = self
-            .thread
-            .take()
-            .context("traffic runs until it is stopped")?;
-        thread
-            .join()
-            .unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+        let thread = self.thread.take().context("traffic runs until it is stopped")?;
+        thread.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
     }
 }
 

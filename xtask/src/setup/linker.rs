@@ -24,11 +24,7 @@ pub(crate) fn ensure() -> Outcome {
         _ => {}
     }
     // The oldest LLVM of those that a compiler here uses: it is the likeliest to be packaged.
-    let llvm = toolchain::compilers()
-        .iter()
-        .map(|compiler| compiler.llvm)
-        .min()
-        .unwrap_or(22);
+    let llvm = toolchain::compilers().iter().map(|compiler| compiler.llvm).min().unwrap_or(22);
     if !LLVM_VERSIONS.contains(&llvm) {
         return Outcome::Failed(format!(
             "the compiler uses LLVM {llvm}, bpf-linker {VERSION} none but {LLVM_VERSIONS:?}; \
@@ -44,22 +40,9 @@ pub(crate) fn ensure() -> Outcome {
     // Building it takes a minute on two processors, and two and a half fully optimised; its work is
     // done in LLVM's library, so that the objects come neither later nor different.
     let mut build = step::limited("cargo", 900);
-    build.args([
-        "install",
-        "bpf-linker",
-        "--version",
-        VERSION,
-        "--locked",
-        "--force",
-    ]);
-    build.args([
-        "--no-default-features",
-        "--features",
-        &format!("llvm-{llvm}"),
-    ]);
-    build
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+    build.args(["install", "bpf-linker", "--version", VERSION, "--locked", "--force"]);
+    build.args(["--no-default-features", "--features", &format!("llvm-{llvm}")]);
+    build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     build.env("LLVM_PREFIX", prefix).env("CARGO_NET_RETRY", "2");
     step::install(&mut build)
 }

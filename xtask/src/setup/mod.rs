@@ -28,11 +28,7 @@ pub(crate) enum Scope {
 const LAB_TOOLS: [(&str, &str, &str); 4] = [
     ("ip", "iproute2", "network namespaces"),
     ("ethtool", "ethtool", "offloads of veth pairs"),
-    (
-        "nft",
-        "nftables",
-        "proof that no rule of the kernel balances",
-    ),
+    ("nft", "nftables", "proof that no rule of the kernel balances"),
     ("tcpdump", "tcpdump", "looking at the wire"),
 ];
 
@@ -45,10 +41,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     report.step("C compiler and linker", c_compiler());
     if scope != Scope::Build {
         for (program, package, reason) in LAB_TOOLS {
-            report.step(
-                &format!("{program} ({reason})"),
-                packages::program(program, package),
-            );
+            report.step(&format!("{program} ({reason})"), packages::program(program, package));
         }
     }
     // The compiler first: the linker is built for the LLVM that the compiler uses.
@@ -77,10 +70,7 @@ fn c_compiler() -> Outcome {
 fn bpf_file_system() -> Outcome {
     const PLACE: &str = "/sys/fs/bpf";
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    if mounts
-        .lines()
-        .any(|mount| mount.split(' ').nth(1) == Some(PLACE))
-    {
+    if mounts.lines().any(|mount| mount.split(' ').nth(1) == Some(PLACE)) {
         return Outcome::There;
     }
     let mut mount = Command::new("mount");

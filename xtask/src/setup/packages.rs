@@ -21,18 +21,12 @@ pub(crate) fn is_debian() -> bool {
 pub(crate) fn is_on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let of_root = ["/usr/sbin", "/sbin"].map(Into::into);
-    env::split_paths(&path)
-        .chain(of_root)
-        .any(|directory| directory.join(program).is_file())
+    env::split_paths(&path).chain(of_root).any(|directory| directory.join(program).is_file())
 }
 
 /// Makes sure of a program that a package brings.
 pub(crate) fn program(program: &str, package: &str) -> Outcome {
-    if is_on_path(program) {
-        Outcome::There
-    } else {
-        install(&[package])
-    }
+    if is_on_path(program) { Outcome::There } else { install(&[package]) }
 }
 
 /// Installs packages, with fresh package lists if the present ones do not have them.
@@ -66,40 +60,28 @@ pub(crate) fn update() -> Result<(), String> {
 
 /// The version that `apt-get install` would install, by the present package lists.
 pub(crate) fn candidate(package: &str) -> Option<(u32, u32)> {
-    let output = Command::new("apt-cache")
-        .args(["policy", package])
-        .output()
-        .ok()?;
+    let output = Command::new("apt-cache").args(["policy", package]).output().ok()?;
     candidate_in(&String::from_utf8_lossy(&output.stdout))
 }
 
 fn candidate_in(policy: &str) -> Option<(u32, u32)> {
-    let line = policy
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    let line = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     toolchain::version_pair(line)
 }
 
 fn install_command(packages: &[&str]) -> Command {
     let mut install = apt_get();
     // A package that would push out another, such as Debian's rustup, is the user's decision.
-    install
-        .args(["install", "--yes", "--no-install-recommends", "--no-remove"])
-        .args(packages);
+    install.args(["install", "--yes", "--no-install-recommends", "--no-remove"]).args(packages);
     install
 }
 
 /// Limited in waiting for mirrors and locks, but never killed: that would leave half a package.
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("NEEDRESTART_SUSPEND", "1");
-    for option in [
-        "Acquire::Retries=1",
-        "Acquire::http::Timeout=20",
-        "Acquire::https::Timeout=20",
-    ] {
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("NEEDRESTART_SUSPEND", "1");
+    for option in ["Acquire::Retries=1", "Acquire::http::Timeout=20", "Acquire::https::Timeout=20"]
+    {
         command.args(["-o", option]);
     }
     command.args(["-o", "DPkg::Lock::Timeout=60"]);
@@ -114,10 +96,7 @@ mod tests {
     fn the_candidate_is_read_from_the_policy() {
         let policy = "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n";
         assert_eq!(candidate_in(policy), Some((1, 96)));
-        assert_eq!(
-            candidate_in("x:\n  Installed: (none)\n  Candidate: (none)\n"),
-            None
-        );
+        assert_eq!(candidate_in("x:\n  Installed: (none)\n  Candidate: (none)\n"), None);
         assert_eq!(candidate_in(""), None);
     }
 

@@ -36,11 +36,7 @@ pub(crate) struct Report {
 impl Report {
     /// `tell_all`: also tell the steps that had nothing to do.
     pub(crate) fn new(tell_all: bool) -> Self {
-        Self {
-            tell_all,
-            started: Instant::now(),
-            failed: Vec::new(),
-        }
+        Self { tell_all, started: Instant::now(), failed: Vec::new() }
     }
 
     /// Tells how a step ended. Its time is the time since the last one.
@@ -66,10 +62,7 @@ impl Report {
         if self.failed.is_empty() {
             return Ok(());
         }
-        bail!(
-            "the set-up is not complete; do by hand:\n  - {}",
-            self.failed.join("\n  - ")
-        );
+        bail!("the set-up is not complete; do by hand:\n  - {}", self.failed.join("\n  - "));
     }
 }
 
@@ -77,12 +70,7 @@ impl Report {
 pub(crate) fn limited(program: &str, seconds: u32) -> Command {
     let mut command = Command::new("timeout");
     // In the foreground, so that Ctrl-C reaches the program, too.
-    command.args([
-        "--foreground",
-        "--kill-after=10",
-        &seconds.to_string(),
-        program,
-    ]);
+    command.args(["--foreground", "--kill-after=10", &seconds.to_string(), program]);
     command
 }
 
@@ -101,47 +89,26 @@ pub(crate) fn install(command: &mut Command) -> Outcome {
 pub(crate) fn quietly(command: &mut Command) -> Result<(), String> {
     // A long silence looks like a hang: say what is running.
     print!("  running    {}", run::line(command));
-    println!(
-        "{}",
-        if std::io::stdout().is_terminal() {
-            " ..."
-        } else {
-            ""
-        }
-    );
+    println!("{}", if std::io::stdout().is_terminal() { " ..." } else { "" });
     let _ = std::io::stdout().flush();
     let path = run::target_dir().join("setup.log");
     let log = fs::File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let second = log.try_clone().map_err(|error| error.to_string())?;
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(second)
-        .status();
+    let status = command.stdin(Stdio::null()).stdout(log).stderr(second).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => {
             let text = fs::read_to_string(&path).unwrap_or_default();
-            Err(format!(
-                "{}\n      ({status}; all of it: {})",
-                last_lines(&text),
-                path.display()
-            ))
+            Err(format!("{}\n      ({status}; all of it: {})", last_lines(&text), path.display()))
         }
         Err(error) => Err(format!("      it did not start: {error}")),
     }
 }
 
 fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let end = &lines[lines.len().saturating_sub(8)..];
-    end.iter()
-        .map(|line| format!("      {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    end.iter().map(|line| format!("      {line}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -170,9 +137,6 @@ mod tests {
     fn only_the_end_of_a_long_output_is_told() {
         let text: String = (0..50).map(|number| format!("line {number}\n\n")).collect();
         let end = last_lines(&text);
-        assert!(
-            end.starts_with("      line 42\n") && end.ends_with("line 49"),
-            "{end}"
-        );
+        assert!(end.starts_with("      line 42\n") && end.ends_with("line 49"), "{end}");
     }
 }

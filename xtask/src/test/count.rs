@@ -16,19 +16,13 @@ pub(crate) struct Count {
 
 impl Count {
     /// Something that should have run could not.
-    pub(crate) const ONE_FAILURE: Self = Self {
-        passed: 0,
-        failed: 1,
-        skipped: 0,
-    };
+    pub(crate) const ONE_FAILURE: Self = Self { passed: 0, failed: 1, skipped: 0 };
 
     /// Reads `test result: ok. 12 passed; 0 failed; 1 ignored; ...`, the line of one test binary.
     pub(crate) fn of_line(line: &str) -> Option<Self> {
         let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let number_of = |name: &str| {
-            let part = numbers
-                .split("; ")
-                .find_map(|part| part.strip_suffix(name))?;
+            let part = numbers.split("; ").find_map(|part| part.strip_suffix(name))?;
             part.trim().parse().ok()
         };
         Some(Self {
@@ -67,11 +61,7 @@ mod tests {
     fn a_result_line_is_counted_and_others_are_not() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; \
                     4 filtered out; finished in 0.31s";
-        let count = Count {
-            passed: 12,
-            failed: 3,
-            skipped: 1,
-        };
+        let count = Count { passed: 12, failed: 3, skipped: 1 };
         assert_eq!(Count::of_line(line), Some(count));
         assert_eq!(Count::of_line("test a::b ... ok"), None);
         assert_eq!(Count::of_line("running 3 tests"), None);
@@ -79,19 +69,8 @@ mod tests {
 
     #[test]
     fn the_last_line_is_plain_and_tells_skipped_tests() {
-        let count = Count {
-            passed: 2,
-            failed: 0,
-            skipped: 0,
-        };
+        let count = Count { passed: 2, failed: 0, skipped: 0 };
         assert_eq!(count.to_string(), "2 passed, 0 failed");
-        assert_eq!(
-            Count {
-                skipped: 1,
-                ..count
-            }
-            .to_string(),
-            "2 passed, 0 failed, 1 skipped"
-        );
+        assert_eq!(Count { skipped: 1, ..count }.to_string(), "2 passed, 0 failed, 1 skipped");
     }
 }

@@ -31,10 +31,7 @@ impl Suite {
 
     fn counted(&self) -> io::Result<Count> {
         let mut cargo = run::cargo();
-        cargo
-            .args(["test", "--no-fail-fast"])
-            .args(self.arguments)
-            .stdout(Stdio::piped());
+        cargo.args(["test", "--no-fail-fast"]).args(self.arguments).stdout(Stdio::piped());
         // Where the lab finds the daemon; the other suites do not look.
         cargo.env("SLB_BIN_DIR", Profile::Dev.directory());
         let mut child = cargo.spawn()?;
@@ -69,11 +66,7 @@ mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
 
-    const GOOD: Count = Count {
-        passed: 3,
-        failed: 0,
-        skipped: 0,
-    };
+    const GOOD: Count = Count { passed: 3, failed: 0, skipped: 0 };
 
     #[test]
     fn a_suite_that_breaks_off_after_good_results_has_failed() {

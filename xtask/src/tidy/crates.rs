@@ -41,10 +41,7 @@ pub(super) fn check(repository: &Repository) -> Vec<Violation> {
         }
     }
     for row in &rows {
-        for name in std::iter::once(&row.key)
-            .chain(&row.values)
-            .filter(|name| !is_ours(name))
-        {
+        for name in std::iter::once(&row.key).chain(&row.values).filter(|name| !is_ours(name)) {
             let what = format!("`{name}` is no crate of the workspace");
             violations.push(Violation::new(DOCUMENT, row.line, what));
         }
@@ -71,11 +68,7 @@ impl<'a> Manifest<'a> {
                 }
             }
         }
-        Some(Self {
-            path,
-            name: name?,
-            dependencies,
-        })
+        Some(Self { path, name: name?, dependencies })
     }
 }
 
@@ -83,25 +76,15 @@ impl<'a> Manifest<'a> {
 mod tests {
     use super::*;
 
-    const COMMON: (&str, &str) = (
-        "slb-common/Cargo.toml",
-        "[package]\nname = \"slb-common\"\n",
-    );
+    const COMMON: (&str, &str) = ("slb-common/Cargo.toml", "[package]\nname = \"slb-common\"\n");
     const USERSPACE: &str = "[package]\nname = \"slb-userspace\"\n[dependencies]\nserde = \"1\"\n\
                              slb-common.workspace = true\n";
     const HEAD: &str = "| crate | may depend on |\n|---|---|\n| `slb-common` | nothing |\n";
 
     fn violations(userspace: &str, row: &str) -> Vec<String> {
         let document = format!("{HEAD}{row}");
-        let files = [
-            COMMON,
-            ("slb-userspace/Cargo.toml", userspace),
-            (DOCUMENT, &document),
-        ];
-        check(&Repository::of(&files))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let files = [COMMON, ("slb-userspace/Cargo.toml", userspace), (DOCUMENT, &document)];
+        check(&Repository::of(&files)).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -109,44 +92,23 @@ mod tests {
         assert!(violations(USERSPACE, "| `slb-userspace` | `slb-common` |\n").is_empty());
         let told = violations(USERSPACE, "| `slb-userspace` | nothing |\n");
         assert_eq!(told.len(), 1);
-        assert!(
-            told[0].starts_with("slb-userspace/Cargo.toml:5: "),
-            "{}",
-            told[0]
-        );
+        assert!(told[0].starts_with("slb-userspace/Cargo.toml:5: "), "{}", told[0]);
     }
 
     #[test]
     fn dependencies_for_tests_builds_and_other_machines_count_too() {
-        for section in [
-            "dev-dependencies",
-            "build-dependencies",
-            "target.'cfg(x)'.dependencies",
-        ] {
+        for section in ["dev-dependencies", "build-dependencies", "target.'cfg(x)'.dependencies"] {
             let text = USERSPACE.replace("[dependencies]", &format!("[{section}]"));
-            assert_eq!(
-                violations(&text, "| `slb-userspace` | nothing |\n").len(),
-                1,
-                "{section}"
-            );
+            assert_eq!(violations(&text, "| `slb-userspace` | nothing |\n").len(), 1, "{section}");
         }
         let own_section = "[package]\nname = \"slb-userspace\"\n[dependencies.slb-common]\n";
-        assert_eq!(
-            violations(own_section, "| `slb-userspace` | nothing |\n").len(),
-            1
-        );
+        assert_eq!(violations(own_section, "| `slb-userspace` | nothing |\n").len(), 1);
     }
 
     #[test]
     fn a_crate_without_a_row_and_a_row_without_a_crate_are_told() {
         assert!(violations(USERSPACE, "")[0].contains("`slb-userspace` has no row"));
-        let told = violations(
-            USERSPACE,
-            "| `slb-userspace` | `slb-common`, `slb-gone` |\n",
-        );
-        assert!(
-            told[0].starts_with("ARCHITECTURE.md:4: `slb-gone` is no crate"),
-            "{told:?}"
-        );
+        let told = violations(USERSPACE, "| `slb-userspace` | `slb-common`, `slb-gone` |\n");
+        assert!(told[0].starts_with("ARCHITECTURE.md:4: `slb-gone` is no crate"), "{told:?}");
     }
 }

@@ -38,9 +38,7 @@ fn targets(line: &str) -> impl Iterator<Item = &str> {
         let rest = &line[at + 2..];
         rest.find(')').filter(|_| !is_code).map(|end| &rest[..end])
     });
-    let reference = line
-        .strip_prefix('[')
-        .and_then(|rest| Some(rest.split_once("]: ")?.1));
+    let reference = line.strip_prefix('[').and_then(|rest| Some(rest.split_once("]: ")?.1));
     inline
         .chain(reference)
         .filter_map(|target| target.split([' ', '#']).next())
@@ -68,23 +66,13 @@ mod tests {
     use super::*;
 
     fn violations(text: &str) -> Vec<usize> {
-        let files = [
-            ("docs/adr/0001.md", text),
-            ("docs/config.md", ""),
-            ("README.md", ""),
-        ];
-        check(&Repository::of(&files))
-            .iter()
-            .map(|violation| violation.line)
-            .collect()
+        let files = [("docs/adr/0001.md", text), ("docs/config.md", ""), ("README.md", "")];
+        check(&Repository::of(&files)).iter().map(|violation| violation.line).collect()
     }
 
     #[test]
     fn a_link_that_leads_nowhere_is_told() {
-        assert_eq!(
-            violations("[a](../config.md)\n[b](../confg.md#x)\n[c]: gone.md\n"),
-            [2, 3]
-        );
+        assert_eq!(violations("[a](../config.md)\n[b](../confg.md#x)\n[c]: gone.md\n"), [2, 3]);
     }
 
     #[test]

@@ -21,10 +21,7 @@ type Path = Vec<String>;
 /// everything below that key, and everything below what the row allows.
 pub(super) fn check(repository: &Repository) -> Vec<Violation> {
     match table::rows(repository, HEADER) {
-        Ok(rows) => CRATES
-            .iter()
-            .flat_map(|name| check_crate(repository, name, &rows))
-            .collect(),
+        Ok(rows) => CRATES.iter().flat_map(|name| check_crate(repository, name, &rows)).collect(),
         Err(missing) => vec![missing],
     }
 }
@@ -49,10 +46,7 @@ fn check_crate(repository: &Repository, name: &str, rows: &[Row]) -> Vec<Violati
     let rules: Vec<Rule<'_>> = rows
         .iter()
         .filter_map(|row| Some((row, row.key.strip_prefix(name)?.strip_prefix("::")?)))
-        .map(|(row, module)| Rule {
-            row,
-            module: split(module),
-        })
+        .map(|(row, module)| Rule { row, module: split(module) })
         .collect();
 
     let mut violations = unknown_modules(&rules, &modules);
@@ -65,17 +59,10 @@ fn check_crate(repository: &Repository, name: &str, rows: &[Row]) -> Vec<Violati
         };
         for found in uses::of_file(&file.shipped_code(), &name.replace('-', "_"), module) {
             let of_root = !modules.contains(&found.path[..found.path.len().min(1)]);
-            let target = if of_root {
-                vec![ROOT.to_owned()]
-            } else {
-                found.path
-            };
+            let target = if of_root { vec![ROOT.to_owned()] } else { found.path };
             if !rule.allows(&target) {
                 let (key, target) = (&rule.row.key, target.join("::"));
-                let what = format!(
-                    "`{key}` may not use `{target}` ({DOCUMENT}:{})",
-                    rule.row.line
-                );
+                let what = format!("`{key}` may not use `{target}` ({DOCUMENT}:{})", rule.row.line);
                 violations.push(Violation::new(file.path, found.line, what));
             }
         }
@@ -87,11 +74,7 @@ impl Rule<'_> {
     fn allows(&self, target: &[String]) -> bool {
         self.row.is_anything
             || target.starts_with(&self.module)
-            || self
-                .row
-                .values
-                .iter()
-                .any(|allowed| target.starts_with(&split(allowed)))
+            || self.row.values.iter().any(|allowed| target.starts_with(&split(allowed)))
     }
 }
 
@@ -99,15 +82,8 @@ fn unknown_modules(rules: &[Rule<'_>], modules: &BTreeSet<Path>) -> Vec<Violatio
     let mut violations = Vec::new();
     for rule in rules {
         let allowed = rule.row.values.iter().map(|value| split(value));
-        for module in allowed
-            .chain([rule.module.clone()])
-            .filter(|path| !modules.contains(path))
-        {
-            let what = format!(
-                "in `{}`: there is no module `{}`",
-                rule.row.key,
-                module.join("::")
-            );
+        for module in allowed.chain([rule.module.clone()]).filter(|path| !modules.contains(path)) {
+            let what = format!("in `{}`: there is no module `{}`", rule.row.key, module.join("::"));
             violations.push(Violation::new(DOCUMENT, rule.row.line, what));
         }
     }
@@ -122,11 +98,7 @@ fn split(path: &str) -> Path {
 fn module_of(path: &str) -> Path {
     let path = path.trim_start_matches('/').trim_end_matches(".rs");
     let path = path.strip_suffix("/mod").unwrap_or(path);
-    if path == ROOT {
-        Vec::new()
-    } else {
-        path.split('/').map(ToOwned::to_owned).collect()
-    }
+    if path == ROOT { Vec::new() } else { path.split('/').map(ToOwned::to_owned).collect() }
 }
 
 #[cfg(test)]
@@ -145,30 +117,18 @@ mod tests {
             ("slb-userspace/src/lib.rs", "pub mod maps;"),
             ("slb-userspace/src/maps/mod.rs", ""),
             ("slb-userspace/src/maps/layout.rs", ""),
-            (
-                "slb-userspace/src/maps/kernel.rs",
-                "use super::layout::Slot;",
-            ),
-            (
-                "slb-userspace/src/bin/slbd.rs",
-                "use slb_userspace::{maps, plan};",
-            ),
+            ("slb-userspace/src/maps/kernel.rs", "use super::layout::Slot;"),
+            ("slb-userspace/src/bin/slbd.rs", "use slb_userspace::{maps, plan};"),
             ("slb-userspace/src/plan/diff.rs", diff),
             (DOCUMENT, &document),
         ];
-        check(&Repository::of(&files))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&Repository::of(&files)).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_use_that_the_table_does_not_have_is_told_with_its_line() {
         let row = "| `slb-userspace::plan` | `maps::layout` |\n";
-        assert_eq!(
-            violations("use crate::maps::layout::Slot;\nuse super::x;", row),
-            [""; 0]
-        );
+        assert_eq!(violations("use crate::maps::layout::Slot;\nuse super::x;", row), [""; 0]);
         let told = violations("\nuse crate::maps::{layout, kernel};", row);
         let expected = "slb-userspace/src/plan/diff.rs:2: `slb-userspace::plan` may not use \
                         `maps::kernel` (ARCHITECTURE.md:6)";
@@ -194,9 +154,6 @@ mod tests {
     fn a_module_without_a_row_and_a_row_without_a_module_are_told() {
         assert!(violations("", "")[0].contains("`slb-userspace::plan::diff` has no row"));
         let told = violations("", "| `slb-userspace::plan` | `map::layout` |\n");
-        assert!(
-            told[0].contains("there is no module `map::layout`"),
-            "{told:?}"
-        );
+        assert!(told[0].contains("there is no module `map::layout`"), "{told:?}");
     }
 }

@@ -8,18 +8,8 @@ use super::source::{line_of, words};
 const BANNED: [&str; 5] = ["helper", "helpers", "manager", "util", "utils"];
 /// Say nothing as a whole name, or at the end of a type's.
 const BANNED_ALONE: [&str; 2] = ["data", "info"];
-const DECLARES: [&str; 10] = [
-    "const",
-    "enum",
-    "fn",
-    "macro_rules",
-    "mod",
-    "static",
-    "struct",
-    "trait",
-    "type",
-    "union",
-];
+const DECLARES: [&str; 10] =
+    ["const", "enum", "fn", "macro_rules", "mod", "static", "struct", "trait", "type", "union"];
 
 /// Looks at the names of files, directories and declared items.
 pub(super) fn check(repository: &Repository) -> Vec<Violation> {
@@ -27,9 +17,7 @@ pub(super) fn check(repository: &Repository) -> Vec<Violation> {
     for file in repository.rust("") {
         let parts = file.path.trim_end_matches(".rs").split('/');
         violations.extend(
-            parts
-                .filter(|part| says_nothing(part))
-                .map(|part| violation(file.path, 1, part)),
+            parts.filter(|part| says_nothing(part)).map(|part| violation(file.path, 1, part)),
         );
         let code = file.code();
         let mut before = "";
@@ -51,9 +39,7 @@ fn violation(path: &str, line: usize, name: &str) -> Violation {
 fn says_nothing(name: &str) -> bool {
     let parts = parts(name);
     let is_type = name.starts_with(char::is_uppercase);
-    let ends_empty = parts
-        .last()
-        .is_some_and(|last| BANNED_ALONE.contains(&last.as_str()));
+    let ends_empty = parts.last().is_some_and(|last| BANNED_ALONE.contains(&last.as_str()));
     parts.iter().any(|part| BANNED.contains(&part.as_str()))
         || (ends_empty && (parts.len() == 1 || is_type))
 }
@@ -82,23 +68,11 @@ mod tests {
     #[test]
     fn empty_words_are_found_in_items_and_files() {
         let code = "struct MapManager;\nfn net_utils() {}\nconst INFO: u8 = 0;\nstruct VipInfo;\n";
-        let files = [
-            ("xtask/src/a.rs", code),
-            ("xtask/src/test_helpers/b.rs", ""),
-        ];
+        let files = [("xtask/src/a.rs", code), ("xtask/src/test_helpers/b.rs", "")];
         let told = check(&Repository::of(&files));
-        let places: Vec<_> = told
-            .iter()
-            .map(|one| (one.file.as_str(), one.line))
-            .collect();
+        let places: Vec<_> = told.iter().map(|one| (one.file.as_str(), one.line)).collect();
         let a = "xtask/src/a.rs";
-        let expected = [
-            (a, 1),
-            (a, 2),
-            (a, 3),
-            (a, 4),
-            ("xtask/src/test_helpers/b.rs", 1),
-        ];
+        let expected = [(a, 1), (a, 2), (a, 3), (a, 4), ("xtask/src/test_helpers/b.rs", 1)];
         assert_eq!(places, expected);
     }
 

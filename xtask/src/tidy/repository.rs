@@ -34,11 +34,7 @@ impl Rust<'_> {
 
     /// Likewise, without what is compiled for tests only.
     pub(super) fn shipped_code(&self) -> String {
-        if self.is_test {
-            String::new()
-        } else {
-            source::without_tests(&self.code())
-        }
+        if self.is_test { String::new() } else { source::without_tests(&self.code()) }
     }
 }
 
@@ -57,9 +53,7 @@ impl Repository {
     #[cfg(test)]
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
         let own = |&(path, text): &(&str, &str)| (path.to_owned(), text.to_owned());
-        Self {
-            files: files.iter().map(own).collect(),
-        }
+        Self { files: files.iter().map(own).collect() }
     }
 
     /// The text of one file.
@@ -73,11 +67,7 @@ impl Repository {
             .iter()
             .filter(|(path, _)| path.ends_with(".rs") && is_below(path, below))
             .filter(|(path, _)| CRATES.iter().any(|directory| is_below(path, directory)))
-            .map(|(path, text)| Rust {
-                path,
-                text,
-                is_test: self.is_test(path),
-            })
+            .map(|(path, text)| Rust { path, text, is_test: self.is_test(path) })
     }
 
     /// Whether a file above declares this one, or a directory it is in, under `#[cfg(test)]`.
@@ -97,10 +87,7 @@ impl Repository {
 
     /// Path and text of the files whose names end so.
     pub(super) fn ending<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let files = self
-            .files
-            .iter()
-            .filter(move |(path, _)| path.ends_with(end));
+        let files = self.files.iter().filter(move |(path, _)| path.ends_with(end));
         files.map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
@@ -111,10 +98,7 @@ impl Repository {
 }
 
 fn is_below(path: &str, directory: &str) -> bool {
-    directory.is_empty()
-        || path
-            .strip_prefix(directory)
-            .is_some_and(|rest| rest.starts_with('/'))
+    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> io::Result<()> {
@@ -126,14 +110,8 @@ fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, String>)
         if kind.is_dir() && name != "target" && name != ".git" {
             collect(&entry.path(), &format!("{path}/"), files)?;
         } else if kind.is_file() {
-            let is_read = [".rs", ".md", ".toml"]
-                .iter()
-                .any(|end| name.ends_with(end));
-            let text = if is_read {
-                fs::read_to_string(entry.path())?
-            } else {
-                String::new()
-            };
+            let is_read = [".rs", ".md", ".toml"].iter().any(|end| name.ends_with(end));
+            let text = if is_read { fs::read_to_string(entry.path())? } else { String::new() };
             files.insert(path, text);
         }
     }

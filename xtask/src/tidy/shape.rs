@@ -11,11 +11,7 @@ const LONGEST: usize = 400;
 pub(super) fn check_length(repository: &Repository) -> Vec<Violation> {
     let mut violations = Vec::new();
     for file in repository.rust("") {
-        let longest = if file.path.starts_with("slb-ebpf/") {
-            LONGEST_EBPF
-        } else {
-            LONGEST
-        };
+        let longest = if file.path.starts_with("slb-ebpf/") { LONGEST_EBPF } else { LONGEST };
         let lines = file.text.lines().count();
         if lines > longest {
             let what = format!("{lines} lines; a file here has {longest} at most");

@@ -68,11 +68,7 @@ pub(super) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The line, from 1, that a byte is on.
 pub(super) fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at]
-        .iter()
-        .filter(|&&byte| byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
 fn is_word(c: char) -> bool {
@@ -84,10 +80,7 @@ fn is_word_before(bytes: &[u8], at: usize) -> bool {
 }
 
 fn end_of_line(bytes: &[u8], at: usize) -> usize {
-    bytes[at..]
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .map_or(bytes.len(), |length| at + length)
+    bytes[at..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |length| at + length)
 }
 
 fn end_of_block_comment(bytes: &[u8], at: usize) -> usize {
@@ -113,17 +106,12 @@ fn end_of_string(bytes: &[u8], at: usize) -> usize {
 }
 
 fn end_of_raw_string(bytes: &[u8], at: usize) -> Option<usize> {
-    let hashes = bytes[at + 1..]
-        .iter()
-        .take_while(|&&byte| byte == b'#')
-        .count();
+    let hashes = bytes[at + 1..].iter().take_while(|&&byte| byte == b'#').count();
     let open = at + 1 + hashes;
     (bytes.get(open) == Some(&b'"')).then_some(())?;
     let close = [b"\"".as_slice(), &b"#".repeat(hashes)].concat();
     let body = &bytes[open + 1..];
-    let length = body
-        .windows(close.len())
-        .position(|window| window == close)?;
+    let length = body.windows(close.len()).position(|window| window == close)?;
     Some(open + 1 + length + close.len())
 }
 
@@ -189,9 +177,6 @@ mod tests {
     fn items_for_tests_are_no_shipped_code() {
         let code = "a\n#[cfg(test)]\nmod tests { fn x() { y } }\nb\n#[cfg(test)] use c::{d};\ne";
         assert_eq!(words_of(&without_tests(code)), ["a", "b", "e"]);
-        assert_eq!(
-            line_of(&without_tests(code), without_tests(code).find('b').unwrap()),
-            4
-        );
+        assert_eq!(line_of(&without_tests(code), without_tests(code).find('b').unwrap()), 4);
     }
 }

@@ -26,11 +26,7 @@ pub(super) struct Row {
 pub(super) fn rows(repository: &Repository, header: [&str; 2]) -> Result<Vec<Row>, Violation> {
     let missing = || {
         let [first, second] = header;
-        Violation::new(
-            DOCUMENT,
-            1,
-            format!("the table `| {first} | {second} |` is missing"),
-        )
+        Violation::new(DOCUMENT, 1, format!("the table `| {first} | {second} |` is missing"))
     };
     let text = repository.text(DOCUMENT).ok_or_else(missing)?;
     let mut lines = text.lines().enumerate();
@@ -40,11 +36,7 @@ pub(super) fn rows(repository: &Repository, header: [&str; 2]) -> Result<Vec<Row
         .map_while(|(number, line)| Some((number, cells(line)?)))
         .filter_map(|(number, cells)| row(number + 1, &cells))
         .collect();
-    if rows.is_empty() {
-        Err(missing())
-    } else {
-        Ok(rows)
-    }
+    if rows.is_empty() { Err(missing()) } else { Ok(rows) }
 }
 
 fn cells(line: &str) -> Option<Vec<&str>> {
@@ -56,19 +48,9 @@ fn row(line: usize, cells: &[&str]) -> Option<Row> {
     let [first, second, ..] = cells else {
         return None;
     };
-    let values = second
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(ToOwned::to_owned)
-        .collect();
+    let values = second.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect();
     let key = first.trim_matches('`').to_owned();
-    Some(Row {
-        line,
-        key,
-        values,
-        is_anything: *second == "anything",
-    })
+    Some(Row { line, key, values, is_anything: *second == "anything" })
 }
 
 #[cfg(test)]
@@ -82,10 +64,7 @@ mod tests {
                     | `a` | `b`, `c::d` (why) |\n| `e` | nothing |\n| f | anything |\n\n| g | `h` |\n";
         let repository = Repository::of(&[(DOCUMENT, text)]);
         let rows = rows(&repository, ["crate", "may depend on"]).unwrap();
-        let keys: Vec<_> = rows
-            .iter()
-            .map(|row| (row.key.as_str(), row.line))
-            .collect();
+        let keys: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.line)).collect();
         assert_eq!(keys, [("a", 7), ("e", 8), ("f", 9)]);
         assert_eq!(rows[0].values, ["b", "c::d"]);
         assert!(rows[1].values.is_empty() && !rows[1].is_anything);
@@ -94,16 +73,9 @@ mod tests {
 
     #[test]
     fn a_missing_table_or_document_is_a_violation() {
-        for files in [
-            vec![],
-            vec![(DOCUMENT, "| crate | uses |\n|--|--|\n| a | b |\n")],
-        ] {
+        for files in [vec![], vec![(DOCUMENT, "| crate | uses |\n|--|--|\n| a | b |\n")]] {
             let error = rows(&Repository::of(&files), ["crate", "may depend on"]).unwrap_err();
-            assert!(
-                error
-                    .to_string()
-                    .contains("`| crate | may depend on |` is missing")
-            );
+            assert!(error.to_string().contains("`| crate | may depend on |` is missing"));
         }
     }
 }

@@ -25,10 +25,7 @@ pub(super) fn check(repository: &Repository) -> Vec<Violation> {
             violations.push(Violation::new(file.path, line, what));
         }
     }
-    for row in rows
-        .iter()
-        .filter(|row| !unsafe_files.contains(&row.key.as_str()))
-    {
+    for row in rows.iter().filter(|row| !unsafe_files.contains(&row.key.as_str())) {
         let what = format!("`{}` has no `unsafe`: the row can go", row.key);
         violations.push(Violation::new(DOCUMENT, row.line, what));
     }
@@ -50,10 +47,7 @@ mod tests {
         let rows = "| file | why unsafe |\n|---|---|\n| `slb-ebpf/src/packet.rs` | reads bytes |\n";
         let packet = ("slb-ebpf/src/packet.rs", "unsafe fn a() {}");
         let files = [(DOCUMENT, rows), packet, ("slb-ebpf/src/acl.rs", code)];
-        check(&Repository::of(&files))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&Repository::of(&files)).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -66,9 +60,6 @@ mod tests {
     fn a_row_of_a_file_without_unsafe_is_told() {
         let rows = "| file | why unsafe |\n|---|---|\n| `slb-ebpf/src/gone.rs` | once |\n";
         let told = check(&Repository::of(&[(DOCUMENT, rows)]));
-        assert!(
-            told[0].to_string().starts_with("ARCHITECTURE.md:3: "),
-            "{told:?}"
-        );
+        assert!(told[0].to_string().starts_with("ARCHITECTURE.md:3: "), "{told:?}");
     }
 }

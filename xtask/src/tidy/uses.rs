@@ -30,19 +30,13 @@ pub(super) fn of_file(code: &str, crate_name: &str, module: &[String]) -> Vec<Us
         } else {
             continue;
         };
-        let mut tree = Tree {
-            rest: &after[2..],
-            found: Vec::new(),
-        };
+        let mut tree = Tree { rest: &after[2..], found: Vec::new() };
         tree.read(start);
         let line = line_of(code, at);
         let found = tree.found.into_iter();
         uses.extend(found.map(|(path, rest)| {
             let line_in_tree = line_of(after, after.len() - rest) - 1;
-            Use {
-                line: line + line_in_tree,
-                path,
-            }
+            Use { line: line + line_in_tree, path }
         }));
     }
     uses
@@ -103,9 +97,7 @@ impl Tree<'_> {
             self.read(path.to_vec());
             // What is left of this branch (`as x`, `*`) up to the comma or the closing brace.
             let end = self.rest.find([',', '}']).unwrap_or(self.rest.len());
-            self.rest = self.rest[end..]
-                .strip_prefix(',')
-                .unwrap_or(&self.rest[end..]);
+            self.rest = self.rest[end..].strip_prefix(',').unwrap_or(&self.rest[end..]);
         }
     }
 }
@@ -117,35 +109,21 @@ mod tests {
     fn uses(code: &str) -> Vec<(usize, String)> {
         let module = ["config".to_owned(), "check".to_owned()];
         let all = of_file(code, "slb_userspace", &module).into_iter();
-        all.map(|found| (found.line, found.path.join("::")))
-            .collect()
+        all.map(|found| (found.line, found.path.join("::"))).collect()
     }
 
     #[test]
     fn plain_branched_and_inline_paths_are_found_with_their_lines() {
         let code = "use crate::a::B;\nuse crate::{\n    c,\n    d::{self, e::F as G, h::*},\n};\n\
                     fn x() { crate::i::j::<u8>(); }\npub(crate) fn y() {}\n";
-        let expected = [
-            (1, "a::B"),
-            (3, "c"),
-            (4, "d"),
-            (4, "d::e::F"),
-            (4, "d::h"),
-            (6, "i::j"),
-        ];
-        assert_eq!(
-            uses(code),
-            expected.map(|(line, path)| (line, path.to_owned()))
-        );
+        let expected = [(1, "a::B"), (3, "c"), (4, "d"), (4, "d::e::F"), (4, "d::h"), (6, "i::j")];
+        assert_eq!(uses(code), expected.map(|(line, path)| (line, path.to_owned())));
     }
 
     #[test]
     fn the_parent_is_resolved_for_the_file_but_not_inside_it() {
         let code = "use super::model::X;\nuse super::super::plan;\nmod a {\n    use super::b;\n}\n";
-        assert_eq!(
-            uses(code),
-            [(1, "config::model::X".into()), (2, "plan".into())]
-        );
+        assert_eq!(uses(code), [(1, "config::model::X".into()), (2, "plan".into())]);
     }
 
     #[test]

@@ -14,11 +14,7 @@ pub(super) fn check(repository: &Repository) -> Vec<Violation> {
         return vec![Violation::new(LIST, 1, what)];
     }
     let tests: Vec<String> = repository.rust("tests").map(|file| file.code()).collect();
-    let is_tested = |name: &str| {
-        tests
-            .iter()
-            .any(|code| words(code).any(|(_, word)| word == name))
-    };
+    let is_tested = |name: &str| tests.iter().any(|code| words(code).any(|(_, word)| word == name));
     dropping
         .into_iter()
         .filter(|(_, name)| !is_tested(name))
@@ -43,10 +39,7 @@ mod tests {
                             /// Dropped.\n    DropTtl = \"ttl\", Drop;\n}\n";
 
     fn violations(test: &str) -> Vec<Violation> {
-        check(&Repository::of(&[
-            (LIST, VERDICTS),
-            ("tests/tests/program/a.rs", test),
-        ]))
+        check(&Repository::of(&[(LIST, VERDICTS), ("tests/tests/program/a.rs", test)]))
     }
 
     #[test]
@@ -59,9 +52,6 @@ mod tests {
 
     #[test]
     fn a_list_that_cannot_be_read_is_told() {
-        assert_eq!(
-            check(&Repository::of(&[(LIST, "enum Verdict {}")])).len(),
-            1
-        );
+        assert_eq!(check(&Repository::of(&[(LIST, "enum Verdict {}")])).len(), 1);
     }
 }

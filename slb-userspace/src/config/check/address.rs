@@ -61,17 +61,12 @@ pub(super) fn address(value: Value<'_>, what: Use, report: &mut Report<'_>) -> O
     };
     let Ok(address) = text.parse::<IpAddr>() else {
         report
-            .error(
-                &value.span(),
-                format!("{noun} {text:?} is not an IP address"),
-            )
+            .error(&value.span(), format!("{noun} {text:?} is not an IP address"))
             .hint(instead_of(text, what));
         return None;
     };
     if let Some((why, hint)) = unfit(address) {
-        report
-            .error(&value.span(), format!("{noun} {address} {why}"))
-            .hint(hint);
+        report.error(&value.span(), format!("{noun} {address} {why}")).hint(hint);
         return None;
     }
     Some(address)
@@ -87,10 +82,9 @@ fn instead_of(text: &str, what: Use) -> String {
         let address = both.ip().to_string();
         return match what {
             Use::Vip => format!("write {address:?}: ports belong to listeners"),
-            Use::Backend => format!(
-                "the port has a key: address = {address:?}, port = {}",
-                both.port()
-            ),
+            Use::Backend => {
+                format!("the port has a key: address = {address:?}, port = {}", both.port())
+            }
         };
     }
     "write an address such as \"10.0.0.100\" or \"fd00::100\"; names are not resolved".to_owned()
@@ -115,12 +109,9 @@ fn unfit(address: IpAddr) -> Option<(&'static str, String)> {
             let hint = "write a global (2000::/3) or unique local (fd00::/8) address".to_owned();
             Some(("is link-local and means nothing without an interface", hint))
         }
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map(|v4| {
-            (
-                "is an IPv4 address in IPv6 clothes",
-                format!("write \"{v4}\""),
-            )
-        }),
+        IpAddr::V6(v6) => v6
+            .to_ipv4_mapped()
+            .map(|v4| ("is an IPv4 address in IPv6 clothes", format!("write \"{v4}\""))),
         IpAddr::V4(_) => None,
     }
 }

@@ -46,19 +46,12 @@ impl Groups {
             };
             if let Some(first) = groups.iter().find(|group| group.name == name) {
                 let message = format!("server_group {name:?} is there already");
-                let hint = format!(
-                    "the first one is in line {}: rename one of them",
-                    first.line
-                );
+                let hint = format!("the first one is in line {}: rename one of them", first.line);
                 report.error(&value.span(), message).hint(hint);
                 continue;
             }
             let line = report.line(&value.span());
-            groups.push(Group {
-                name: name.to_owned(),
-                line,
-                backends,
-            });
+            groups.push(Group { name: name.to_owned(), line, backends });
         }
         Self { groups }
     }
@@ -79,17 +72,9 @@ impl Groups {
             None if self.groups.is_empty() => {
                 format!("add it: [[server_group]] with name = {name:?}")
             }
-            None => format!(
-                "server groups here: {}",
-                names.collect::<Vec<_>>().join(", ")
-            ),
+            None => format!("server groups here: {}", names.collect::<Vec<_>>().join(", ")),
         };
-        report
-            .error(
-                &value.span(),
-                format!("server_group {name:?} does not exist"),
-            )
-            .hint(hint);
+        report.error(&value.span(), format!("server_group {name:?} does not exist")).hint(hint);
         None
     }
 }
@@ -108,13 +93,8 @@ pub(super) fn list(value: Value<'_>, vips: &Vips, report: &mut Report<'_>) -> Op
         let line = report.line(&element.span());
         if let Some(first) = lines.insert(backend.endpoint(), line) {
             report
-                .error(
-                    &element.span(),
-                    format!("backend {} is there twice", backend.endpoint()),
-                )
-                .hint(format!(
-                    "the first one is in line {first}: one weight says it all"
-                ));
+                .error(&element.span(), format!("backend {} is there twice", backend.endpoint()))
+                .hint(format!("the first one is in line {first}: one weight says it all"));
             all_legal = false;
         }
         backends.push((backend, element.span()));
@@ -131,27 +111,14 @@ fn backend(table: &Table<'_>, vips: &Vips, report: &mut Report<'_>) -> Option<Ba
         Some(value) => value.word(Role::WORDS, report),
         None => Some(Role::Primary),
     };
-    let port = table
-        .required("port", report)
-        .and_then(|value| value.integer(report));
+    let port = table.required("port", report).and_then(|value| value.integer(report));
     let written = table.required("address", report)?;
     let address = address::address(written, Use::Backend, report)?;
     if let Some(owner) = vips.owner(address) {
-        let message = format!(
-            "backend {address} is a VIP of instance {:?}",
-            owner.instance
-        );
-        let hint = format!(
-            "write the server's own address; the VIP is in line {}",
-            owner.line
-        );
+        let message = format!("backend {address} is a VIP of instance {:?}", owner.instance);
+        let hint = format!("write the server's own address; the VIP is in line {}", owner.line);
         report.error(&written.span(), message).hint(hint);
         return None;
     }
-    Some(Backend {
-        address,
-        port: port?,
-        weight: weight?,
-        role: role?,
-    })
+    Some(Backend { address, port: port?, weight: weight?, role: role? })
 }

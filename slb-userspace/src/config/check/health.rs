@@ -33,9 +33,7 @@ pub(super) fn check(
 ) -> HealthCheck {
     let written = listener.get("health_check");
     if protocol == Protocol::Udp && written.is_none() {
-        report
-            .error(&listener.span, "a udp listener has no health_check")
-            .hint(UDP_HINT);
+        report.error(&listener.span, "a udp listener has no health_check").hint(UDP_HINT);
     }
     let table = listener.table("health_check", &HEALTH_CHECK, report);
     if protocol == Protocol::Udp && table.is_written() {
@@ -70,19 +68,15 @@ fn refuse_http_keys(table: &Table<'_>, report: &mut Report<'_>) {
     for key in HTTP_KEYS {
         if let Some(value) = table.get(key) {
             report
-                .error(
-                    &value.span(),
-                    format!("{key:?} has no meaning in a check of type tcp"),
-                )
+                .error(&value.span(), format!("{key:?} has no meaning in a check of type tcp"))
                 .hint("write type = \"http\", or leave it out");
         }
     }
 }
 
 fn http(table: &Table<'_>, report: &mut Report<'_>) -> HttpCheck {
-    let path = table
-        .get("path")
-        .and_then(|value| legal_text(value, is_path, "is not a path", report));
+    let path =
+        table.get("path").and_then(|value| legal_text(value, is_path, "is not a path", report));
     let domain = table.get("domain");
     let domain =
         domain.and_then(|value| legal_text(value, is_domain, "is not a host name", report));
@@ -114,10 +108,7 @@ fn is_path(text: &str) -> bool {
 }
 
 fn is_domain(text: &str) -> bool {
-    text.len() <= 253
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
 }
 
 fn codes(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<u16>> {

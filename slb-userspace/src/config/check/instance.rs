@@ -29,9 +29,7 @@ impl Head<'_> {
     /// True if one of its VIPs is of that family, or might be.
     pub(super) fn may_have(&self, family: Family) -> bool {
         let of_family = |vip: &IpAddr| Family::of(*vip) == family;
-        self.vips
-            .as_ref()
-            .is_none_or(|vips| vips.iter().any(of_family))
+        self.vips.as_ref().is_none_or(|vips| vips.iter().any(of_family))
     }
 }
 
@@ -45,26 +43,18 @@ pub(super) fn heads<'f>(
     let mut heads = Vec::new();
     for table in tables {
         let written = table.required("name", report);
-        let name = written
-            .and_then(|value| name(value, report))
-            .unwrap_or_default();
+        let name = written.and_then(|value| name(value, report)).unwrap_or_default();
         if let Some(value) = written.filter(|_| !name.is_empty()) {
             let line = report.line(&value.span());
             if let Some(first) = lines.insert(name, line) {
                 report
                     .error(&value.span(), format!("instance {name:?} is there already"))
-                    .hint(format!(
-                        "the first one is in line {first}: rename one of them"
-                    ));
+                    .hint(format!("the first one is in line {first}: rename one of them"));
             }
         }
         let own = table.required("vips", report);
         let own = own.and_then(|value| own_vips(value, name, vips, report));
-        heads.push(Head {
-            table,
-            name: name.to_owned(),
-            vips: own,
-        });
+        heads.push(Head { table, name: name.to_owned(), vips: own });
     }
     heads
 }
@@ -83,10 +73,7 @@ fn own_vips(
             continue;
         };
         let line = report.line(&element.span());
-        let owner = Owner {
-            instance: instance.to_owned(),
-            line,
-        };
+        let owner = Owner { instance: instance.to_owned(), line };
         match vips.claim(vip, owner) {
             Ok(()) => own.push(vip),
             Err(first) => {
@@ -126,13 +113,9 @@ pub(super) fn check(
         };
         let line = report.line(&table.span);
         if let Some(first) = lines.insert((listener.protocol, listener.port), line) {
-            let at = table
-                .get("port")
-                .map_or(table.span.clone(), |port| port.span());
-            let message = format!(
-                "{} port {} has a listener already",
-                listener.protocol, listener.port
-            );
+            let at = table.get("port").map_or(table.span.clone(), |port| port.span());
+            let message =
+                format!("{} port {} has a listener already", listener.protocol, listener.port);
             report.error(&at, message).hint(format!(
                 "the first one of instance {:?} is in line {first}: put the backends into one",
                 head.name
@@ -142,10 +125,7 @@ pub(super) fn check(
     }
     if listeners.is_empty() && head.table.get("listener").is_none() {
         report
-            .warning(
-                &head.table.span,
-                format!("instance {:?} has no listener", head.name),
-            )
+            .warning(&head.table.span, format!("instance {:?} has no listener", head.name))
             .hint("nothing is balanced for it; add [[instance.listener]]");
     }
     Instance {

@@ -21,24 +21,9 @@ const TCP_KEYS: [&str; 3] = ["syn_timeout", "fin_timeout", "time_wait_timeout"];
 
 /// Ports of protocols that name addresses inside their payload, which NAT does not rewrite.
 const EMBEDDING: [(Protocol, u16, &str, &str); 6] = [
-    (
-        Protocol::Tcp,
-        21,
-        "FTP",
-        "offer SFTP or HTTPS instead, or send clients to one FTP server",
-    ),
-    (
-        Protocol::Udp,
-        69,
-        "TFTP",
-        "TFTP answers from another port: serve it beside the balancer",
-    ),
-    (
-        Protocol::Tcp,
-        1720,
-        "H.323",
-        "put an H.323 gatekeeper or proxy in front instead",
-    ),
+    (Protocol::Tcp, 21, "FTP", "offer SFTP or HTTPS instead, or send clients to one FTP server"),
+    (Protocol::Udp, 69, "TFTP", "TFTP answers from another port: serve it beside the balancer"),
+    (Protocol::Tcp, 1720, "H.323", "put an H.323 gatekeeper or proxy in front instead"),
     (Protocol::Tcp, 5060, "SIP", SIP_PROXY),
     (Protocol::Udp, 5060, "SIP", SIP_PROXY),
     (Protocol::Tcp, 5061, "SIP", SIP_PROXY),
@@ -69,9 +54,7 @@ pub(super) fn check(
         timeouts: timeouts(table, assumed, report),
         health_check: health::check(table, assumed, report),
         enabled: table.flag_or("enabled", true, report),
-        server_group: server_group
-            .and_then(|value| value.as_text())
-            .map(str::to_owned),
+        server_group: server_group.and_then(|value| value.as_text()).map(str::to_owned),
         backends,
     };
     (protocol.is_some() && port.is_some()).then_some(listener)
@@ -85,9 +68,7 @@ fn port(value: Value<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -
         return None;
     }
     let port: u16 = value.integer(report)?;
-    let embedding = EMBEDDING
-        .iter()
-        .find(|row| (Some(row.0), row.1) == (protocol, port));
+    let embedding = EMBEDDING.iter().find(|row| (Some(row.0), row.1) == (protocol, port));
     if let Some((_, _, name, hint)) = embedding {
         let message = format!(
             "port {port} is {name}'s, which names addresses and ports inside its payload: \
@@ -100,8 +81,7 @@ fn port(value: Value<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -
 
 fn is_range(text: &str) -> bool {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    text.split_once('-')
-        .is_some_and(|(from, to)| number(from.trim()) && number(to.trim()))
+    text.split_once('-').is_some_and(|(from, to)| number(from.trim()) && number(to.trim()))
 }
 
 fn timeouts(table: &Table<'_>, protocol: Protocol, report: &mut Report<'_>) -> Timeouts {
@@ -113,10 +93,7 @@ fn timeouts(table: &Table<'_>, protocol: Protocol, report: &mut Report<'_>) -> T
         for key in TCP_KEYS {
             if let Some(value) = table.get(key) {
                 report
-                    .error(
-                        &value.span(),
-                        format!("{key:?} has no meaning on a udp listener"),
-                    )
+                    .error(&value.span(), format!("{key:?} has no meaning on a udp listener"))
                     .hint("write established_timeout, the idle time of a flow");
             }
         }
@@ -176,9 +153,7 @@ fn warn_of_unserved(backends: &[Backend], at: &Span, head: &Head<'_>, report: &m
             .hint("give at least one backend a weight above 0");
     }
     for family in [Family::V4, Family::V6] {
-        let served = backends
-            .iter()
-            .any(|backend| Family::of(backend.address) == family);
+        let served = backends.iter().any(|backend| Family::of(backend.address) == family);
         if head.vips.is_some() && head.may_have(family) && !served {
             report
                 .warning(
@@ -198,10 +173,7 @@ fn warn_of_idle(backends: Option<&[Placed]>, head: &Head<'_>, report: &mut Repor
     for (backend, at) in backends.unwrap_or_default() {
         let family = Family::of(backend.address);
         if !head.may_have(family) {
-            let message = format!(
-                "backend {} is never used: no VIP is {family}",
-                backend.address
-            );
+            let message = format!("backend {} is never used: no VIP is {family}", backend.address);
             report.warning(at, message).hint(format!(
                 "add an {family} VIP to instance {:?}, or leave the backend out",
                 head.name

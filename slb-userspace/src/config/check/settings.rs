@@ -43,15 +43,8 @@ pub(super) fn dataplane(
 ) -> DataplaneSettings {
     let interfaces = table.required("interfaces", report);
     let max_connections = table.integer_or("max_connections", 1_000_000, report);
-    let any_v6 = instances
-        .iter()
-        .flat_map(|instance| &instance.vips)
-        .any(|vip| vip.is_ipv6());
-    let max_connections_v6 = if any_v6 {
-        max_connections
-    } else {
-        SPARE_CONNECTIONS_V6
-    };
+    let any_v6 = instances.iter().flat_map(|instance| &instance.vips).any(|vip| vip.is_ipv6());
+    let max_connections_v6 = if any_v6 { max_connections } else { SPARE_CONNECTIONS_V6 };
     let settings = DataplaneSettings {
         interfaces: interfaces
             .and_then(|value| self::interfaces(value, report))
@@ -69,16 +62,10 @@ pub(super) fn dataplane(
     if u32::try_from(backends).is_ok_and(|backends| backends <= settings.max_backends) {
         return settings;
     }
-    let at = table
-        .get("max_backends")
-        .map_or(table.span.clone(), |value| value.span());
-    let message = format!(
-        "max_backends {} is too small: listeners have {backends}",
-        settings.max_backends
-    );
-    report
-        .error(&at, message)
-        .hint("raise it, with room for backends that are being removed");
+    let at = table.get("max_backends").map_or(table.span.clone(), |value| value.span());
+    let message =
+        format!("max_backends {} is too small: listeners have {backends}", settings.max_backends);
+    report.error(&at, message).hint("raise it, with room for backends that are being removed");
     settings
 }
 
@@ -94,11 +81,8 @@ fn path(table: &Table<'_>, key: &'static str, default: &str, report: &mut Report
 }
 
 fn http(value: Value<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {
-    let address = value
-        .text(report)?
-        .parse()
-        .ok()
-        .filter(|address: &SocketAddr| address.port() > 0);
+    let address =
+        value.text(report)?.parse().ok().filter(|address: &SocketAddr| address.port() > 0);
     if address.is_none() {
         value.refuse("is not an address and port", report);
     }
@@ -119,10 +103,7 @@ fn interfaces(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<String>> 
                 .hint("a name has 1 to 15 characters, none of them a space, \"/\" or \":\"");
         } else if !seen.insert(name) {
             report
-                .error(
-                    &element.span(),
-                    format!("interface {name:?} is there twice"),
-                )
+                .error(&element.span(), format!("interface {name:?} is there twice"))
                 .hint("XDP attaches to each interface once: leave it out here");
         }
         names.push(name.to_owned());

@@ -42,12 +42,7 @@ health_check = { type = "http", path = "/healthz", interval = "2s", timeout = "5
 "#;
 
 fn backend(address: &str, weight: u16, role: Role) -> Backend {
-    Backend {
-        address: address.parse().unwrap(),
-        port: 8080,
-        weight,
-        role,
-    }
+    Backend { address: address.parse().unwrap(), port: 8080, weight, role }
 }
 
 #[test]
@@ -104,9 +99,7 @@ fn the_design_example_parses_to_the_model_it_describes() {
         },
         instances: vec![Instance {
             name: "shop".to_owned(),
-            vips: ["10.0.0.100", "fd00::100"]
-                .map(|vip| vip.parse::<IpAddr>().unwrap())
-                .to_vec(),
+            vips: ["10.0.0.100", "fd00::100"].map(|vip| vip.parse::<IpAddr>().unwrap()).to_vec(),
             specification: "shared".to_owned(),
             enabled: true,
             listeners: vec![listener],
@@ -123,29 +116,15 @@ fn a_file_on_disk_is_loaded_and_its_name_stands_in_its_findings() {
     std::fs::write(&path, VALID).unwrap();
     assert_eq!(load(&path).unwrap(), accepted(VALID));
     std::fs::write(&path, "x").unwrap();
-    assert!(
-        load(&path)
-            .unwrap_err()
-            .to_string()
-            .starts_with(&format!("{}:1:", path.display()))
-    );
+    assert!(load(&path).unwrap_err().to_string().starts_with(&format!("{}:1:", path.display())));
 }
 
 #[test]
 fn a_file_that_is_not_there_is_told_from_one_that_is_wrong() {
     let found = load(Path::new("/nowhere/slb.toml")).unwrap_err();
     assert!(found.file_unreadable());
-    assert!(
-        found
-            .to_string()
-            .starts_with("/nowhere/slb.toml: error: cannot be read: "),
-        "{found}"
-    );
-    assert!(
-        !super::load_str("slb.toml", "")
-            .unwrap_err()
-            .file_unreadable()
-    );
+    assert!(found.to_string().starts_with("/nowhere/slb.toml: error: cannot be read: "), "{found}");
+    assert!(!super::load_str("slb.toml", "").unwrap_err().file_unreadable());
 }
 
 #[test]
@@ -156,10 +135,7 @@ fn a_file_that_is_not_utf_8_is_refused_at_its_first_wrong_byte() {
     let found = load(&path).unwrap_err();
     assert!(!found.file_unreadable());
     let shown = found.to_string();
-    assert!(
-        shown.contains(":2:6: error: not valid TOML: not UTF-8"),
-        "{shown}"
-    );
+    assert!(shown.contains(":2:6: error: not valid TOML: not UTF-8"), "{shown}");
 }
 
 #[test]
@@ -183,10 +159,8 @@ fn a_udp_flow_is_idle_for_90_seconds_by_default() {
 
 #[test]
 fn a_tcp_listener_without_a_health_check_is_checked_by_handshake() {
-    let text = changed(
-        "health_check = { type = \"http\", path = \"/healthz\", interval = \"2s\" }\n",
-        "",
-    );
+    let text =
+        changed("health_check = { type = \"http\", path = \"/healthz\", interval = \"2s\" }\n", "");
     let check = &accepted(&text).config.instances[0].listeners[0].health_check;
     assert_eq!(check.kind, CheckKind::Tcp);
     assert_eq!((check.healthy, check.unhealthy, check.port), (3, 3, None));
@@ -196,22 +170,14 @@ fn a_tcp_listener_without_a_health_check_is_checked_by_handshake() {
 fn the_codes_of_a_health_check_are_sorted_and_none_stands_twice() {
     let text = changed("path = \"/healthz\"", "codes = [\"4xx\", \"2xx\", \"4xx\"]");
     let check = &accepted(&text).config.instances[0].listeners[0].health_check;
-    let CheckKind::Http(http) = &check.kind else {
-        panic!("{check:?}")
-    };
-    assert_eq!(
-        (http.path.as_str(), http.codes.as_slice()),
-        ("/", [2, 4].as_slice())
-    );
+    let CheckKind::Http(http) = &check.kind else { panic!("{check:?}") };
+    assert_eq!((http.path.as_str(), http.codes.as_slice()), ("/", [2, 4].as_slice()));
 }
 
 #[test]
 fn the_same_port_can_have_a_tcp_and_a_udp_listener() {
     let config = accepted(&changed("port = 80\n", "port = 53\n")).config;
-    assert_eq!(
-        config.instances[0].listeners[0].port,
-        config.instances[0].listeners[1].port
-    );
+    assert_eq!(config.instances[0].listeners[0].port, config.instances[0].listeners[1].port);
 }
 
 #[test]
@@ -219,13 +185,7 @@ fn two_ports_of_one_protocol_are_two_listeners() {
     let text = VALID.to_owned()
         + "[[instance.listener]]\nprotocol = \"tcp\"\nport = 81\nserver_group = \"web\"\n";
     let ports = accepted(&text).config.instances.remove(0).listeners;
-    assert_eq!(
-        ports
-            .iter()
-            .map(|listener| listener.port)
-            .collect::<Vec<_>>(),
-        [80, 53, 81]
-    );
+    assert_eq!(ports.iter().map(|listener| listener.port).collect::<Vec<_>>(), [80, 53, 81]);
 }
 
 #[test]
@@ -237,26 +197,11 @@ fn integers_may_be_written_with_underscores_and_in_other_bases() {
 #[test]
 fn the_edges_of_every_range_are_inside_it() {
     for (old, new) in [
-        (
-            "established_timeout = \"900s\"",
-            "established_timeout = \"10s\"",
-        ),
-        (
-            "interval = \"2s\"",
-            "interval = \"1s\", timeout = \"300s\", healthy = 2, unhealthy = 10",
-        ),
-        (
-            "interval = \"2s\"",
-            "interval = \"50s\", timeout = \"1s\", healthy = 10, unhealthy = 2",
-        ),
-        (
-            "port = 80\n",
-            "port = 65535\nsyn_timeout = \"1s\"\nfin_timeout = \"300s\"\n",
-        ),
-        (
-            "port = 80\n",
-            "port = 1\nsyn_timeout = \"60s\"\ntime_wait_timeout = \"1s\"\n",
-        ),
+        ("established_timeout = \"900s\"", "established_timeout = \"10s\""),
+        ("interval = \"2s\"", "interval = \"1s\", timeout = \"300s\", healthy = 2, unhealthy = 10"),
+        ("interval = \"2s\"", "interval = \"50s\", timeout = \"1s\", healthy = 10, unhealthy = 2"),
+        ("port = 80\n", "port = 65535\nsyn_timeout = \"1s\"\nfin_timeout = \"300s\"\n"),
+        ("port = 80\n", "port = 1\nsyn_timeout = \"60s\"\ntime_wait_timeout = \"1s\"\n"),
         ("weight = 50", "weight = 0"),
     ] {
         assert_eq!(accepted(&changed(old, new)).warnings, [], "{new}");

@@ -14,10 +14,7 @@ const LEGAL: [(&TableKeys, &[(&str, &str)]); 7] = [
     (&DAEMON, &[]),
     (&DATAPLANE, &[("interfaces", "[\"eth0\"]")]),
     (&SERVER_GROUP, &[("name", "\"web\""), ("backends", "[]")]),
-    (
-        &INSTANCE,
-        &[("name", "\"shop\""), ("vips", "[\"10.0.0.100\"]")],
-    ),
+    (&INSTANCE, &[("name", "\"shop\""), ("vips", "[\"10.0.0.100\"]")]),
     (&LISTENER, &[("protocol", "\"tcp\""), ("port", "80")]),
     (&BACKEND, &[("address", "\"10.0.1.11\""), ("port", "8080")]),
     (&HEALTH_CHECK, &[("type", "\"http\"")]),
@@ -29,25 +26,16 @@ pub(super) fn file_with(table: &TableKeys, key: &str, value: &str) -> String {
         return format!("{key} = {value}\n");
     }
     let entries = |of: &TableKeys, separator: &str| {
-        let legal = LEGAL
-            .iter()
-            .find(|(legal, _)| legal.place == of.place)
-            .unwrap()
-            .1;
+        let legal = LEGAL.iter().find(|(legal, _)| legal.place == of.place).unwrap().1;
         let here = table.place == of.place;
         let kept = legal.iter().filter(|(name, _)| !here || *name != key);
-        let mut lines: Vec<String> = kept
-            .map(|(name, value)| format!("{name} = {value}"))
-            .collect();
+        let mut lines: Vec<String> =
+            kept.map(|(name, value)| format!("{name} = {value}")).collect();
         lines.extend(here.then(|| format!("{key} = {value}")));
         lines.join(separator)
     };
     let own = |name: &str, written: String| {
-        if table.place == LISTENER.place && key == name {
-            String::new()
-        } else {
-            written
-        }
+        if table.place == LISTENER.place && key == name { String::new() } else { written }
     };
     format!(
         "[daemon]\n{}\n[dataplane]\n{}\n[[server_group]]\n{}\n[[instance]]\n{}\n{}{}\n{}{}",
@@ -55,24 +43,10 @@ pub(super) fn file_with(table: &TableKeys, key: &str, value: &str) -> String {
         entries(&DATAPLANE, "\n"),
         entries(&SERVER_GROUP, "\n"),
         entries(&INSTANCE, "\n"),
-        if key == "listener" {
-            ""
-        } else {
-            "[[instance.listener]]\n"
-        },
-        if key == "listener" {
-            String::new()
-        } else {
-            entries(&LISTENER, "\n")
-        },
-        own(
-            "backends",
-            format!("backends = [{{ {} }}]\n", entries(&BACKEND, ", "))
-        ),
-        own(
-            "health_check",
-            format!("health_check = {{ {} }}\n", entries(&HEALTH_CHECK, ", "))
-        ),
+        if key == "listener" { "" } else { "[[instance.listener]]\n" },
+        if key == "listener" { String::new() } else { entries(&LISTENER, "\n") },
+        own("backends", format!("backends = [{{ {} }}]\n", entries(&BACKEND, ", "))),
+        own("health_check", format!("health_check = {{ {} }}\n", entries(&HEALTH_CHECK, ", "))),
     )
 }
 
@@ -93,11 +67,7 @@ fn every_listed_key_is_read_and_refuses_a_value_of_another_type() {
 #[test]
 fn every_key_that_must_be_written_is_missed() {
     for (table, _) in LEGAL {
-        for key in table
-            .keys
-            .iter()
-            .filter(|key| matches!(key.absent, Absent::Refused))
-        {
+        for key in table.keys.iter().filter(|key| matches!(key.absent, Absent::Refused)) {
             let text = file_with(table, key.name, "1979-05-27");
             let written = format!("{} = 1979-05-27", key.name);
             let (before, after) = text.split_once(&written).unwrap();
@@ -143,10 +113,7 @@ fn everything_that_is_not_built_yet_is_refused_by_name_and_says_what_works() {
 
 #[test]
 fn nothing_is_both_built_and_not_supported() {
-    for row in unsupported::rows()
-        .iter()
-        .filter(|row| row.what == unsupported::What::Key)
-    {
+    for row in unsupported::rows().iter().filter(|row| row.what == unsupported::What::Key) {
         assert!(row.table.find(row.key).is_none(), "{}", row.key);
     }
 }
@@ -156,10 +123,7 @@ fn a_key_that_no_table_knows_is_refused_everywhere() {
     for table in TABLES {
         let found = errors(&file_with(table, "qqqqqqqq", "1"));
         let message = format!("key \"qqqqqqqq\" is not known in {}", table.place);
-        let one = found
-            .iter()
-            .find(|one| one.message == message)
-            .expect(table.place);
+        let one = found.iter().find(|one| one.message == message).expect(table.place);
         for name in table.names() {
             assert!(one.hint.as_ref().unwrap().contains(name), "{one}");
         }
@@ -170,11 +134,7 @@ fn a_key_that_no_table_knows_is_refused_everywhere() {
 fn the_reference_names_every_key() {
     let page = reference();
     for key in TABLES.iter().flat_map(|table| table.keys) {
-        assert!(
-            page.contains(&format!("| `{}` |", key.name)),
-            "{}",
-            key.name
-        );
+        assert!(page.contains(&format!("| `{}` |", key.name)), "{}", key.name);
     }
 }
 

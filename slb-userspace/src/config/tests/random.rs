@@ -44,9 +44,7 @@ fn check(text: &str) {
             assert!(found.errors() > 0);
             assert!(!found.to_string().contains('\u{1b}'));
             assert!(
-                found
-                    .iter()
-                    .all(|one| one.position.is_some_and(|at| at.line <= text.len() + 1))
+                found.iter().all(|one| one.position.is_some_and(|at| at.line <= text.len() + 1))
             );
             let _ = serde_json::to_string(&found).unwrap();
         }

@@ -12,12 +12,7 @@ fn a_listener_without_backends_is_a_warning() {
         message,
         hint,
     );
-    warned_once(
-        &changed("server_group = \"web\"", "backends = []"),
-        "[]",
-        message,
-        hint,
-    );
+    warned_once(&changed("server_group = \"web\"", "backends = []"), "[]", message, hint);
 }
 
 #[test]
@@ -33,10 +28,8 @@ fn an_instance_without_listeners_is_a_warning() {
 
 #[test]
 fn a_vip_family_without_a_backend_is_a_warning() {
-    let text = changed("[\"10.0.0.100\"]", "[\"10.0.0.100\", \"fd00::100\"]").replace(
-        "[{ address",
-        "[{ address = \"fd01::21\", port = 5353 }, { address",
-    );
+    let text = changed("[\"10.0.0.100\"]", "[\"10.0.0.100\", \"fd00::100\"]")
+        .replace("[{ address", "[{ address = \"fd01::21\", port = 5353 }, { address");
     warned_once(
         &text,
         "\"web\"\nhealth_check",
@@ -47,10 +40,7 @@ fn a_vip_family_without_a_backend_is_a_warning() {
 
 #[test]
 fn a_backend_that_no_vip_leads_to_is_a_warning() {
-    let text = changed(
-        "[{ address",
-        "[{ address = \"fd01::21\", port = 5353 }, { address",
-    );
+    let text = changed("[{ address", "[{ address = \"fd01::21\", port = 5353 }, { address");
     warned_once(
         &text,
         "{ address = \"fd01::21\"",
@@ -79,11 +69,7 @@ fn ports_of_protocols_that_embed_addresses_are_a_warning() {
         ("udp", 5060, "SIP", "SIP proxy"),
         ("tcp", 5061, "SIP", "SIP proxy"),
     ] {
-        let listener = if protocol == "tcp" {
-            "port = 80\n"
-        } else {
-            "port = 53\n"
-        };
+        let listener = if protocol == "tcp" { "port = 80\n" } else { "port = 53\n" };
         warned_once(
             &changed(listener, &format!("port = {port}\n")),
             &format!("{port}\n"),
@@ -98,12 +84,6 @@ fn ports_of_protocols_that_embed_addresses_are_a_warning() {
 
 #[test]
 fn those_ports_are_fine_for_the_other_protocol() {
-    assert_eq!(
-        super::accepted(&changed("port = 53\n", "port = 21\n")).warnings,
-        []
-    );
-    assert_eq!(
-        super::accepted(&changed("port = 80\n", "port = 69\n")).warnings,
-        []
-    );
+    assert_eq!(super::accepted(&changed("port = 53\n", "port = 21\n")).warnings, []);
+    assert_eq!(super::accepted(&changed("port = 80\n", "port = 69\n")).warnings, []);
 }

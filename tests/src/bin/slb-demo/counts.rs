@@ -32,9 +32,7 @@ pub(crate) fn connections(status: &Value, protocol: &str) -> BTreeMap<String, u6
 
 /// A counter of the listeners, summed.
 pub(crate) fn of_listeners(status: &Value, counter: &str) -> u64 {
-    listeners(status)
-        .map(|listener| number(&listener[counter]))
-        .sum()
+    listeners(status).map(|listener| number(&listener[counter])).sum()
 }
 
 /// The program's count of one verdict in `slb drops --all --json`.

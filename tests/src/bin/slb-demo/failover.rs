@@ -19,9 +19,7 @@ const LONGEST: Duration = Duration::from_millis(3500);
 
 /// Shows how long it takes, what clients notice, and that the backend comes back.
 pub(crate) fn failover(show: &mut Show, scene: &mut Scene) -> Result<()> {
-    show.step(&format!(
-        "Fail-over: the server of {VICTIM} is killed under traffic"
-    ));
+    show.step(&format!("Fail-over: the server of {VICTIM} is killed under traffic"));
     let client = scene.lab.clients[0].namespace.clone();
     let vip = (VIP_V4, HTTP_PORT).into();
     let traffic = Traffic::start(&client, vip, Question::Http, 4, Duration::from_millis(3));
@@ -44,20 +42,11 @@ pub(crate) fn failover(show: &mut Show, scene: &mut Scene) -> Result<()> {
     let took = noticed - killed;
     show.claim(
         took < LONGEST,
-        &format!(
-            "out of service {:.1} s after the kill: third failed check",
-            took.as_secs_f64()
-        ),
+        &format!("out of service {:.1} s after the kill: third failed check", took.as_secs_f64()),
     );
-    let last = traffic
-        .errors
-        .last()
-        .map_or(Duration::ZERO, |error| error.at - killed);
+    let last = traffic.errors.last().map_or(Duration::ZERO, |error| error.at - killed);
     let in_all = in_short(&traffic, "connections in all");
-    show.line(&format!(
-        "  {in_all}, the last {:.1} s after the kill",
-        last.as_secs_f64()
-    ));
+    show.line(&format!("  {in_all}, the last {:.1} s after the kill", last.as_secs_f64()));
     let after = traffic.errors_after(noticed);
     show.claim(after == 0, &format!("{after} client errors after that"));
 
@@ -77,8 +66,5 @@ fn wait_for_health(scene: &mut Scene, wanted: &str) -> Result<()> {
     let address = scene.lab.backends[0].v4.to_string();
     let reached = |status: &Value| counts::health(status, "tcp", &address) == Some(wanted);
     let what = format!("{VICTIM} is {wanted}");
-    scene
-        .slbd()?
-        .wait_for_status(&what, PATIENCE, reached)
-        .map(drop)
+    scene.slbd()?.wait_for_status(&what, PATIENCE, reached).map(drop)
 }

@@ -40,9 +40,7 @@ impl Interrupt {
     pub(crate) fn watch(lab: &str) -> Result<Self> {
         let came = Arc::new(AtomicBool::new(false));
         let (flag, lab) = (Arc::clone(&came), lab.to_owned());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Handlers, unlike a blocked mask, are not inherited by the daemon.
         let (mut interrupt, mut terminate, mut hangup) = {
             let _inside = runtime.enter();
@@ -72,10 +70,6 @@ impl Interrupt {
 
     /// Fails with [`Interrupted`] when a signal has come.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            Err(Interrupted.into())
-        } else {
-            Ok(())
-        }
+        if self.0.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
     }
 }

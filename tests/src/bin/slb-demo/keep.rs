@@ -55,10 +55,7 @@ pub(crate) fn leave_running(show: &mut Show, mut scene: Scene) -> Result<()> {
         if answers.errors.is_empty() {
             break;
         }
-        ensure!(
-            begun.elapsed() < PATIENCE,
-            "the backends do not answer again: {answers}"
-        );
+        ensure!(begun.elapsed() < PATIENCE, "the backends do not answer again: {answers}");
     }
     let socket = scene.slbd()?.socket();
     let config = scene.slbd()?.config_path();
@@ -98,12 +95,7 @@ pub(crate) fn be_backends() -> Result<ExitCode> {
             let name = format!("backend{number}");
             let namespace = Namespace::open(&format!("{LAB}-{name}"))?;
             let (v4, v6) = (Net::Backends.v4(10 + number), Net::Backends.v6(10 + number));
-            Ok(Host {
-                name,
-                namespace,
-                v4,
-                v6,
-            })
+            Ok(Host { name, namespace, v4, v6 })
         })
         .collect::<Result<Vec<Host>>>()?;
     let _servers = scene::start_servers(&backends)?;
@@ -116,14 +108,7 @@ pub(crate) fn be_backends() -> Result<ExitCode> {
 pub(crate) fn clean() {
     let was_there = !leftovers::found(LAB).is_empty();
     leftovers::remove(LAB);
-    println!(
-        "{}",
-        if was_there {
-            "The demonstration is gone."
-        } else {
-            "Nothing was running."
-        }
-    );
+    println!("{}", if was_there { "The demonstration is gone." } else { "Nothing was running." });
 }
 
 fn namespace_path(host: &str) -> PathBuf {

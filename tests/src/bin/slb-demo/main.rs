@@ -58,11 +58,7 @@ fn demonstrate(keep: bool) -> Result<ExitCode> {
     if keep {
         keep::refuse_second()?;
     }
-    let name = if keep {
-        keep::LAB.to_owned()
-    } else {
-        scene::own_name()
-    };
+    let name = if keep { keep::LAB.to_owned() } else { scene::own_name() };
     let interrupt = Interrupt::watch(&name)?;
     let mut show = Show::new();
     let told = tell(&mut show, keep, &name, &interrupt);

@@ -42,20 +42,12 @@ impl Scene {
         let lab = Lab::builder().name(name).build()?;
         let servers = start_servers(&lab.backends)?;
         let counted_before = PacketsCounted::read(&lab.clients[0].namespace)?;
-        Ok(Self {
-            slbd: None,
-            servers,
-            lab,
-            counted_before,
-            answered: BTreeMap::new(),
-        })
+        Ok(Self { slbd: None, servers, lab, counted_before, answered: BTreeMap::new() })
     }
 
     /// The daemon, from the step on that started it.
     pub(crate) fn slbd(&mut self) -> Result<&mut Slbd> {
-        self.slbd
-            .as_mut()
-            .context("the daemon has not been started")
+        self.slbd.as_mut().context("the daemon has not been started")
     }
 
     /// Asks a VIP from the client, and remembers who answered.
@@ -67,11 +59,7 @@ impl Scene {
     ) -> Result<Answers> {
         let answers = ask(&self.lab.clients[0].namespace, vip, question, load)?;
         ensure!(answers.answered() > 0, "nobody answers at {vip}: {answers}");
-        let protocol = if question == Question::Echo {
-            "udp"
-        } else {
-            "tcp"
-        };
+        let protocol = if question == Question::Echo { "udp" } else { "tcp" };
         for backend in &self.lab.backends {
             let address = backend.endpoint(vip.ip(), 0).ip().to_string();
             *self.answered.entry((protocol, address)).or_default() += answers.of(&backend.name);
@@ -97,17 +85,11 @@ pub(crate) fn start_servers(backends: &[Host]) -> Result<Vec<Server>> {
     let mut servers = Vec::new();
     for backend in backends {
         for vip in VIPS {
-            for (service, port) in [
-                (Service::Http, BACKEND_HTTP_PORT),
-                (Service::Echo, BACKEND_ECHO_PORT),
-            ] {
+            for (service, port) in
+                [(Service::Http, BACKEND_HTTP_PORT), (Service::Echo, BACKEND_ECHO_PORT)]
+            {
                 let address = backend.endpoint(vip, port);
-                servers.push(Server::start(
-                    &backend.namespace,
-                    &backend.name,
-                    service,
-                    address,
-                )?);
+                servers.push(Server::start(&backend.namespace, &backend.name, service, address)?);
             }
         }
     }

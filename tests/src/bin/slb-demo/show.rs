@@ -29,13 +29,7 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) fn new() -> Self {
         let colours = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
-        Self {
-            colours,
-            begun: Instant::now(),
-            steps: 0,
-            held: 0,
-            failed: Vec::new(),
-        }
+        Self { colours, begun: Instant::now(), steps: 0, held: 0, failed: Vec::new() }
     }
 
     /// Begins a step.
@@ -63,20 +57,12 @@ impl Show {
     /// A chart; the longest bar fills the width.
     pub(crate) fn bars(&self, bars: &[Bar]) {
         const WIDTH: u64 = 30;
-        let longest = bars
-            .iter()
-            .map(|bar| bar.got.max(bar.wanted))
-            .max()
-            .unwrap_or(1)
-            .max(1);
+        let longest = bars.iter().map(|bar| bar.got.max(bar.wanted)).max().unwrap_or(1).max(1);
         for bar in bars {
             let length = usize::try_from((bar.got * WIDTH).div_ceil(longest)).unwrap_or(0);
             let drawn = format!("{:<30}", "█".repeat(length));
             let drawn = self.paint("36", &drawn);
-            println!(
-                "      {:<20} {drawn} {:>4} of {} expected",
-                bar.label, bar.got, bar.wanted
-            );
+            println!("      {:<20} {drawn} {:>4} of {} expected", bar.label, bar.got, bar.wanted);
         }
     }
 
@@ -107,10 +93,6 @@ impl Show {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colours {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }

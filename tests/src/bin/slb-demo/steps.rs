@@ -37,48 +37,28 @@ pub(crate) fn network(show: &mut Show, name: &str) -> Result<Scene> {
 /// Starts the daemon and looks at how it is attached.
 pub(crate) fn daemon(show: &mut Show, scene: &mut Scene) -> Result<()> {
     show.step("The daemon loads its XDP program");
-    scene.slbd = Some(Slbd::start(
-        &scene.lab,
-        &services(&scene.lab.backends, WEIGHTS),
-    )?);
+    scene.slbd = Some(Slbd::start(&scene.lab, &services(&scene.lab.backends, WEIGHTS))?);
     let status =
-        scene
-            .slbd()?
-            .wait_for_status("all backends healthy", PATIENCE, counts::all_healthy)?;
+        scene.slbd()?.wait_for_status("all backends healthy", PATIENCE, counts::all_healthy)?;
     let interfaces = scene.lab.interfaces();
-    let mode = status["dataplane"]["xdp_mode"]
-        .as_str()
-        .unwrap_or("unknown");
-    show.claim(
-        mode == "native",
-        &format!("slb status: {mode} mode, every backend healthy"),
-    );
+    let mode = status["dataplane"]["xdp_mode"].as_str().unwrap_or("unknown");
+    show.claim(mode == "native", &format!("slb status: {mode} mode, every backend healthy"));
     let mut native = true;
     for interface in interfaces {
         native &= kernel::xdp(&scene.lab.balancer, interface)? == Attached::Native;
     }
-    show.claim(
-        native,
-        &format!("the kernel agrees: native on {}", interfaces.join(" and ")),
-    );
+    show.claim(native, &format!("the kernel agrees: native on {}", interfaces.join(" and ")));
     let filters = kernel::packet_filters(&scene.lab.balancer)?;
-    show.claim(
-        filters.is_empty(),
-        "no nft or iptables rule: whatever is balanced, XDP did it",
-    );
+    show.claim(filters.is_empty(), "no nft or iptables rule: whatever is balanced, XDP did it");
     Ok(())
 }
 
 /// HTTP over both families.
 pub(crate) fn http(show: &mut Show, scene: &mut Scene) -> Result<()> {
-    show.step(&format!(
-        "{HTTP_REQUESTS} HTTP connections to http://{VIP_V4}"
-    ));
+    show.step(&format!("{HTTP_REQUESTS} HTTP connections to http://{VIP_V4}"));
     let vip = (VIP_V4, HTTP_PORT).into();
     distribution(show, scene, vip, Question::Http, HTTP_REQUESTS, WEIGHTS)?;
-    show.step(&format!(
-        "{HTTP_REQUESTS} HTTP connections to http://[{VIP_V6}]"
-    ));
+    show.step(&format!("{HTTP_REQUESTS} HTTP connections to http://[{VIP_V6}]"));
     let vip = (VIP_V6, HTTP_PORT).into();
     distribution(show, scene, vip, Question::Http, HTTP_REQUESTS, WEIGHTS)
 }
@@ -98,31 +78,20 @@ pub(crate) fn counters(show: &mut Show, scene: &mut Scene) -> Result<()> {
     let client = scene.lab.clients[0].namespace.clone();
     let before = scene.counted_before;
     let (counted, status, forwarded) =
-        settled(
-            scene.slbd()?,
-            || Ok(PacketsCounted::read(&client)? - before),
-        )?;
+        settled(scene.slbd()?, || Ok(PacketsCounted::read(&client)? - before))?;
 
     for (protocol, sent) in [("tcp", 2 * HTTP_REQUESTS), ("udp", 2 * DATAGRAMS)] {
         let by_backend = counts::connections(&status, protocol);
         let terms: Vec<String> = by_backend.values().map(u64::to_string).collect();
         let sum: u64 = by_backend.values().sum();
-        let text = format!(
-            "{protocol}: {} = {sum} connections, {sent} opened",
-            terms.join(" + ")
-        );
+        let text = format!("{protocol}: {} = {sum} connections, {sent} opened", terms.join(" + "));
         let same = by_backend.iter().all(|(address, count)| {
             scene.answered.get(&(protocol, address.clone())) == Some(count)
         });
-        show.claim(
-            sum == sent && same,
-            &format!("{text}, backend by backend as answered"),
-        );
+        show.claim(sum == sent && same, &format!("{text}, backend by backend as answered"));
     }
-    let (packets_in, packets_out) = (
-        counts::of_listeners(&status, "packets_in"),
-        counts::of_listeners(&status, "packets_out"),
-    );
+    let (packets_in, packets_out) =
+        (counts::of_listeners(&status, "packets_in"), counts::of_listeners(&status, "packets_out"));
     show.claim(
         (packets_in, packets_out) == (counted.sent, counted.received),
         &format!(
@@ -179,15 +148,9 @@ pub(crate) fn reload(show: &mut Show, scene: &mut Scene) -> Result<()> {
     let (kept, opened) = (kept.stop()?, opened.stop()?);
     show.claim(
         kept.errors.is_empty(),
-        &format!(
-            "{KEPT} open connections lived on: {}",
-            in_short(&kept, "requests")
-        ),
+        &format!("{KEPT} open connections lived on: {}", in_short(&kept, "requests")),
     );
-    show.claim(
-        opened.errors.is_empty(),
-        &in_short(&opened, "new connections"),
-    );
+    show.claim(opened.errors.is_empty(), &in_short(&opened, "new connections"));
     distribution(show, scene, v4, Question::Http, 300, EQUAL)?;
     let weighted = services(&scene.lab.backends, WEIGHTS);
     scene.slbd()?.reload(&weighted)
@@ -203,20 +166,14 @@ pub(crate) fn detach(show: &mut Show, scene: &mut Scene) -> Result<()> {
     let answers = ask(&client, vip, Question::Http, load)?;
     show.claim(
         answers.answered() == 60,
-        &format!(
-            "daemon stopped, program attached: {}",
-            in_short(&answers, "connections")
-        ),
+        &format!("daemon stopped, program attached: {}", in_short(&answers, "connections")),
     );
     scene.slbd()?.detach()?;
     let mut nothing = true;
     for interface in scene.lab.interfaces() {
         nothing &= kernel::xdp(&scene.lab.balancer, interface)? == Attached::Nothing;
     }
-    show.claim(
-        nothing,
-        "program detached: the kernel shows none on any interface",
-    );
+    show.claim(nothing, "program detached: the kernel shows none on any interface");
     let load = Load::concurrent(6, 6).patience(Duration::from_secs(1));
     let answers = ask(&client, vip, Question::Http, load)?;
     show.claim(
@@ -232,10 +189,7 @@ pub(crate) fn clean_up(show: &mut Show, scene: Scene) {
     let name = scene.lab.name.clone();
     drop(scene);
     let left = leftovers::found(&name);
-    show.claim(
-        left.is_empty(),
-        "no namespace, process, pin or file is left",
-    );
+    show.claim(left.is_empty(), "no namespace, process, pin or file is left");
     for each in left {
         show.line(&format!("  left: {}", each.display()));
     }
@@ -274,18 +228,10 @@ pub(crate) fn in_short(answers: &Answers, what: &str) -> String {
     if answers.errors.is_empty() {
         format!("{count} {what}, 0 errors, median {median:.1} ms")
     } else {
-        format!(
-            "{count} {what}, {} errors ({})",
-            answers.errors.len(),
-            reasons(answers)
-        )
+        format!("{count} {what}, {} errors ({})", answers.errors.len(), reasons(answers))
     }
 }
 
 fn reasons(answers: &Answers) -> String {
-    answers
-        .error_counts()
-        .into_keys()
-        .collect::<Vec<_>>()
-        .join("; ")
+    answers.error_counts().into_keys().collect::<Vec<_>>().join("; ")
 }

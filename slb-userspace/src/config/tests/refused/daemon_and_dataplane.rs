@@ -15,13 +15,7 @@ fn a_file_without_a_dataplane_is_refused() {
 
 #[test]
 fn a_list_of_no_interfaces_is_refused() {
-    refuses(
-        "[\"eth0\"]",
-        "[ ]",
-        "[ ]",
-        "interfaces [ ] names no interface",
-        "[\"eth0\"]",
-    );
+    refuses("[\"eth0\"]", "[ ]", "[ ]", "interfaces [ ] names no interface", "[\"eth0\"]");
 }
 
 #[test]
@@ -65,13 +59,7 @@ fn a_socket_path_that_is_too_long_for_the_kernel_is_refused() {
     let long = |length: usize| format!("\"/{}\"", "s".repeat(length - 1));
     accepted(&changed("\"/run/slb/slb.sock\"", &long(107)));
     let message = format!("socket {} is too long for a Unix socket", long(108));
-    refuses(
-        "\"/run/slb/slb.sock\"",
-        &long(108),
-        &long(108),
-        &message,
-        "at most 107 bytes",
-    );
+    refuses("\"/run/slb/slb.sock\"", &long(108), &long(108), &message, "at most 107 bytes");
 }
 
 #[test]
@@ -96,11 +84,7 @@ fn capacities_out_of_range_are_refused() {
         ("max_backends", "63", "64 to 1000000"),
         ("max_backends", "1_000_001", "64 to 1000000"),
         ("ring_slots", "-1", "65536 to 268435456"),
-        (
-            "ring_slots",
-            "99999999999999999999999",
-            "65536 to 268435456",
-        ),
+        ("ring_slots", "99999999999999999999999", "65536 to 268435456"),
     ] {
         refuses(
             "max_backends = 64",
@@ -114,9 +98,8 @@ fn capacities_out_of_range_are_refused() {
 
 #[test]
 fn more_backends_than_the_dataplane_has_slots_for_are_refused() {
-    let backends: Vec<String> = (1..=63)
-        .map(|host| format!("{{ address = \"10.0.2.{host}\", port = 53 }}"))
-        .collect();
+    let backends: Vec<String> =
+        (1..=63).map(|host| format!("{{ address = \"10.0.2.{host}\", port = 53 }}")).collect();
     refuses(
         "[{ address = \"10.0.1.21\", port = 5353 }]",
         &format!("[{}]", backends.join(", ")),

@@ -68,23 +68,14 @@ fn codes_other_than_the_four_classes_are_refused() {
 
 #[test]
 fn codes_that_leave_nothing_healthy_are_refused() {
-    refuses(
-        HTTP,
-        "codes = []",
-        "[] }",
-        "codes [] leaves no answer that is healthy",
-        "\"2xx\"",
-    );
+    refuses(HTTP, "codes = []", "[] }", "codes [] leaves no answer that is healthy", "\"2xx\"");
 }
 
 #[test]
 fn keys_of_an_http_request_are_refused_in_a_tcp_check() {
-    for (key, value) in [
-        ("method", "\"GET\""),
-        ("path", "\"/\""),
-        ("domain", "\"\""),
-        ("codes", "[\"2xx\"]"),
-    ] {
+    for (key, value) in
+        [("method", "\"GET\""), ("path", "\"/\""), ("domain", "\"\""), ("codes", "[\"2xx\"]")]
+    {
         refuses(
             UDP,
             &format!("health_check = {{ type = \"tcp\", port = 53, {key} = {value} }}"),

@@ -28,13 +28,7 @@ fn a_name_that_commands_cannot_take_is_refused() {
 
 #[test]
 fn an_instance_without_vips_is_refused() {
-    refuses(
-        "[\"10.0.0.100\"]",
-        "[]",
-        "[]\n\n[[inst",
-        "vips [] names no address",
-        "10.0.0.100",
-    );
+    refuses("[\"10.0.0.100\"]", "[]", "[]\n\n[[inst", "vips [] names no address", "10.0.0.100");
 }
 
 #[test]
@@ -68,25 +62,11 @@ fn a_vip_that_no_client_can_send_to_is_refused() {
         ("127.0.0.1", "is a loopback address", "others can reach"),
         ("::1", "is a loopback address", "others can reach"),
         ("255.255.255.255", "is the broadcast address", "one host"),
-        (
-            "fe80::1",
-            "is link-local and means nothing without an interface",
-            "fd00::/8",
-        ),
-        (
-            "::ffff:10.0.0.1",
-            "is an IPv4 address in IPv6 clothes",
-            "write \"10.0.0.1\"",
-        ),
+        ("fe80::1", "is link-local and means nothing without an interface", "fd00::/8"),
+        ("::ffff:10.0.0.1", "is an IPv4 address in IPv6 clothes", "write \"10.0.0.1\""),
     ] {
         let meant = format!("\"{vip}\"]");
-        refuses(
-            "\"10.0.0.100\"]",
-            &meant,
-            &meant,
-            &format!("vip {vip} {why}"),
-            hint,
-        );
+        refuses("\"10.0.0.100\"]", &meant, &meant, &format!("vip {vip} {why}"), hint);
     }
 }
 
@@ -96,10 +76,7 @@ fn a_vip_that_is_not_an_address_is_refused() {
         ("10.0.0.300", "names are not resolved"),
         ("shop.example", "names are not resolved"),
         ("10.0.0.100/24", "without the prefix length: \"10.0.0.100\""),
-        (
-            "10.0.0.100:80",
-            "write \"10.0.0.100\": ports belong to listeners",
-        ),
+        ("10.0.0.100:80", "write \"10.0.0.100\": ports belong to listeners"),
     ] {
         let meant = format!("\"{vip}\"]");
         let message = format!("vip \"{vip}\" is not an IP address");

@@ -115,13 +115,7 @@ fn a_server_group_that_does_not_exist_is_refused() {
     let refuses = |name: &str, hint: &str| {
         let message = format!("server_group \"{name}\" does not exist");
         let quoted = format!("\"{name}\"");
-        refuses(
-            old,
-            &format!("server_group = {quoted}"),
-            &quoted,
-            &message,
-            hint,
-        );
+        refuses(old, &format!("server_group = {quoted}"), &quoted, &message, hint);
     };
     refuses("wep", "did you mean \"web\"?");
     refuses("something", "server groups here: web");

@@ -1,66 +1,12 @@
-//! Where the table lies and how its lines are read. The only file here that touches raw lines.
+//! A line of the table, in place: every access to its words.
 
-use slb_common::{
-    connection::{
-        BucketWord, Class, Control, EXTRA_SHIFT, PORT_SHIFT, Seen, WAYS, expired, line_words, offset,
-    },
-    hash::{Hash, Seed},
-};
+use slb_common::connection::{Control, EXTRA_SHIFT, Seen, WAYS, expired, offset};
 
 use super::{
-    insert::{New, Refused, Sighting, attempt, sight},
-    lookup::locate,
+    bucket::Bucket,
+    store::{Side, Store},
 };
 use crate::atomic;
-
-/// The table's surroundings: BPF maps in the kernel, a vector in tests.
-pub trait Store<const W: usize>: Copy {
-    /// First word of a bucket: at least [`line_words`] × [`WAYS`] aligned words that outlive the
-    /// program's run.
-    fn bucket(self, index: u32) -> Option<*mut u64>;
-    /// Number of buckets − 1; the number is a power of two.
-    fn mask(self) -> u32;
-    /// The secret that places connections.
-    fn seed(self) -> &'static Seed;
-    /// Ticks after which an entry of a service in this state has expired; `None`: it is gone.
-    fn timeout(self, service: u16, state: u8) -> Option<u32>;
-    /// Finds the line of a key: [`locate`], by whatever call the surroundings want.
-    fn locate(self, key: &Key<'_, W>, side: Side) -> Option<u32> {
-        locate(self, key, side)
-    }
-    /// Looks at the `number`-th bucket of a new entry's client: [`sight`], by whatever call the
-    /// surroundings want.
-    fn sight(self, hash: Hash, number: u32, new: &New<W>, now: u32) -> Sighting {
-        match self.bucket(hash.bucket(number, self.mask())) {
-            Some(bucket) => sight(self, bucket, hash, new, now),
-            None => Sighting::NOTHING,
-        }
-    }
-    /// One round of making an entry: [`attempt`], by whatever call the surroundings want.
-    fn attempt(self, new: &New<W>, now: u32) -> Result<u32, Refused> {
-        attempt(self, new, now)
-    }
-    /// Adds `delta` to the gauge that counts `class` for a backend slot.
-    fn adjust(self, slot: u32, class: Class, delta: i64);
-}
-
-/// What a connection is found by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key<'a, const W: usize> {
-    /// Client endpoint; extra: protocol.
-    pub client: &'a [u64; W],
-    /// VIP or backend endpoint; the extra is not looked at.
-    pub server: &'a [u64; W],
-}
-
-/// Which of a connection's two server endpoints a key names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The VIP: a packet from the client.
-    Vip,
-    /// The backend: a packet to the client.
-    Backend,
-}
 
 /// A line of the table, in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +18,10 @@ pub struct Line<const W: usize> {
 const WITHOUT_EXTRA: u64 = (1 << EXTRA_SHIFT) - 1;
 
 impl<const W: usize> Line<W> {
-    /// The `way`-th line of a bucket that [`Store::bucket`] has returned.
+    /// The `way`-th line of a bucket.
     #[inline(always)]
-    pub fn of_bucket(bucket: *mut u64, way: u32) -> Self {
-        // SAFETY: a bucket has WAYS lines, and the way is reduced to them.
-        Self { words: unsafe { bucket.add((way & (WAYS - 1)) as usize * line_words::<W>()) } }
+    pub fn of_bucket(bucket: Bucket<W>, way: u32) -> Self {
+        Self { words: bucket.line(way) }
     }
 
     /// The line with a number: bucket × [`WAYS`] + way.
@@ -208,41 +153,3 @@ impl<const W: usize> Line<W> {
         }
     }
 }
-
-/// The word of a bucket that guards its inserts.
-#[derive(Clone, Copy)]
-pub struct Guard<const W: usize> {
-    word: *mut u64,
-}
-
-impl<const W: usize> Guard<W> {
-    /// The guard of a bucket that [`Store::bucket`] has returned.
-    #[inline(always)]
-    pub fn of_bucket(bucket: *mut u64) -> Self {
-        // SAFETY: the offset lies in the bucket's first line.
-        Self { word: unsafe { bucket.add(offset::bucket_word::<W>()) } }
-    }
-
-    /// Reads it.
-    #[inline(always)]
-    pub fn read(self) -> BucketWord {
-        // SAFETY: see `of_bucket`.
-        BucketWord(unsafe { atomic::load(self.word) })
-    }
-
-    /// Swaps it; true for the one who did.
-    #[inline(always)]
-    pub fn swap(self, old: BucketWord, new: BucketWord) -> bool {
-        // SAFETY: see `of_bucket`.
-        unsafe { atomic::compare_and_swap(self.word, old.0, new.0) }
-    }
-
-    /// Writes it, by the holder of the lock.
-    #[inline(always)]
-    pub fn publish(self, word: BucketWord) {
-        // SAFETY: see `of_bucket`.
-        unsafe { atomic::publish(self.word, word.0) };
-    }
-}
-
-const _: () = assert!(PORT_SHIFT + 16 == EXTRA_SHIFT);

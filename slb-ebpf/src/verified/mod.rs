@@ -1,0 +1,15 @@
+//! Global functions: the verifier checks each of them once, by itself, for all arguments, instead
+//! of once for every state in which it is called. They take and return plain numbers and pointers
+//! to plain structs; the safe functions around them give those their meaning. What they return is
+//! unknown to the verifier, so it is made unknown to the compiler too ([`unknown`]).
+
+mod parsing;
+mod slow_path;
+mod table;
+
+pub use parsing::{skip_extensions, skip_tags, sum_words};
+pub use slow_path::{first_packet, schedule};
+pub use table::{attempt, locate, sight};
+
+/// Result of a global function: nothing went wrong, or there is nothing.
+const FINE: u32 = u32::MAX;
