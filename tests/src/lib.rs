@@ -1,3 +1,5 @@
 //! What the program tests, the lab tests and the demo share.
 
 pub mod lab;
+pub mod packets;
+pub mod table_lab;

@@ -17,8 +17,11 @@ use super::{
     pins::{self, Pins},
 };
 
+/// A map's size by the settings.
+type SizeOf = fn(&Sizes) -> u32;
+
 /// Maps whose size the settings decide.
-const SIZED: [(&str, fn(&Sizes) -> u32); 11] = [
+const SIZED: [(&str, SizeOf); 11] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),

@@ -206,7 +206,7 @@ mod tests {
         }
 
         #[test]
-        fn no_backend_waits_longer_than_two_of_its_turns(
+        fn no_backend_waits_much_longer_than_its_share_says(
             weights in prop::collection::vec(1_u16..=20, 2..8),
         ) {
             let slots = build(Scheduler::Wrr, &candidates(&weights)).slots;
@@ -216,7 +216,8 @@ mod tests {
                     (0..slots.len()).filter(|place| slots[*place] == slot).collect();
                 let gaps = turns.windows(2).map(|pair| pair[1] - pair[0]);
                 let longest = gaps.max().unwrap_or(0);
-                prop_assert!(longest <= 2 * slots.len().div_ceil(share));
+                // Every other backend may slip in once more than its share of that time.
+                prop_assert!(longest <= slots.len().div_ceil(share) + weights.len());
             }
         }
 
