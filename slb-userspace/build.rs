@@ -46,7 +46,10 @@ fn build() -> Result<(), String> {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
 
-    let built = object::build(root, &OBJECTS, &ebpf_target_dir(&out_dir))?;
+    // Only debug builds of the daemon read the program's log.
+    let debug = variable("PROFILE")? == "debug";
+    let features = if debug { "bpf,log" } else { "bpf" };
+    let built = object::build(root, &OBJECTS, features, &ebpf_target_dir(&out_dir))?;
     for object in OBJECTS {
         let (from, to) = (built.join(object), out_dir.join(format!("{object}.o")));
         fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;

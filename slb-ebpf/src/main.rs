@@ -20,7 +20,19 @@ pub fn slb(context: XdpContext) -> u32 {
         Err(verdict) => (verdict, XDP_DROP),
     };
     stats::verdict(verdict);
+    #[cfg(feature = "log")]
+    if verdict.action() != Action::Forward {
+        report(&context, verdict);
+    }
     action
+}
+
+/// Says what became of a packet, on a stack frame of its own. The number is the verdict's place in
+/// `slb drops --all`.
+#[cfg(feature = "log")]
+#[inline(never)]
+fn report(context: &XdpContext, verdict: Verdict) {
+    aya_log_ebpf::debug!(context, "verdict {}", verdict.index());
 }
 
 /// Sends the frame back or out of another interface.

@@ -18,12 +18,17 @@ const PROFILE: &str = "bpf";
 ///
 /// # Errors
 /// What is missing and how to install it, or cargo's own output.
-pub(crate) fn build(root: &Path, bins: &[&str], target_dir: &Path) -> Result<PathBuf, String> {
+pub(crate) fn build(
+    root: &Path,
+    bins: &[&str],
+    features: &str,
+    target_dir: &Path,
+) -> Result<PathBuf, String> {
     let toolchain = toolchain::find().map_err(|missing| toolchain::explain(&missing))?;
     let mut command = cargo(&toolchain);
     command
         .current_dir(root)
-        .args(["build", "--package", "slb-ebpf", "--features", "bpf"])
+        .args(["build", "--package", "slb-ebpf", "--features", features])
         .args(["--target", TARGET, "-Z", "build-std=core", "--profile", PROFILE])
         .args(bins.iter().flat_map(|bin| ["--bin", bin]))
         .arg("--target-dir")

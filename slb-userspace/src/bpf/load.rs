@@ -124,6 +124,8 @@ impl Object {
         loader.override_global("SEED", seed.as_bytes(), true);
         loader.override_global("MASK_V4", &mask_v4, true);
         loader.override_global("MASK_V6", &mask_v6, true);
+        let log_level = super::log::level();
+        loader.override_global(aya_log::LEVEL, &log_level, false);
         for name in pins.into_iter().flat_map(|_| PINNED) {
             loader.map_pin_path(name, pins.map(|pins| pins.map(name)).unwrap_or_default());
         }
@@ -160,6 +162,11 @@ impl Object {
         self.program(name)?
             .test_run(options)
             .map_err(|error| Error::Program { program: name, error })
+    }
+
+    /// The object itself, for what aya does with the whole of it.
+    pub(super) const fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 
     /// A map of the object.

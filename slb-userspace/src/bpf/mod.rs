@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod load;
+pub mod log;
 pub mod mapping;
 pub mod pins;
 

@@ -9,7 +9,7 @@ use super::state::{State, last_known};
 use crate::{
     api::InterfaceStatus,
     bpf::{
-        Sizes, attach,
+        self, Sizes, attach,
         load::{Object, Origin},
         pins::Pins,
     },
@@ -43,7 +43,8 @@ pub(super) async fn state(
         configured.dataplane.interfaces.clone_from(&interfaces_given);
     }
     let pins = Pins::new(&configured.dataplane.pin_dir);
-    let object = Object::load_pinned(Sizes::of(&configured.dataplane), &pins)?;
+    let mut object = Object::load_pinned(Sizes::of(&configured.dataplane), &pins)?;
+    bpf::log::follow(&mut object);
     let origin = object.origin;
     let mut reconciler = Reconciler::new(object)?;
     let mut overlay = Overlay::read(&configured.daemon.state_dir).with_context(|| {
