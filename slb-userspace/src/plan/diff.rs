@@ -3,8 +3,8 @@
 //! nothing leads to them before they go.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
 };
 
 use slb_common::service::{
@@ -93,7 +93,10 @@ struct Planner<'a> {
     applied: &'a Applied,
     room: Room,
     arena: Arena,
-    used_slots: BTreeSet<u32>,
+    /// Slots by service and endpoint.
+    slots: HashMap<(u16, SocketAddr), u32>,
+    /// No slot below this one is free.
+    next_free: u32,
     backends: Vec<Operation>,
     rings: Vec<Operation>,
     services: Vec<Operation>,
@@ -113,7 +116,8 @@ impl<'a> Planner<'a> {
             applied,
             room,
             arena: Arena::new(room.ring_slots, rings.chain(resting.iter().copied())),
-            used_slots: applied.backends.keys().copied().collect(),
+            slots: slots(applied),
+            next_free: 0,
             backends: Vec::new(),
             rings: Vec::new(),
             services: Vec::new(),
@@ -177,20 +181,18 @@ impl<'a> Planner<'a> {
         service: &DesiredService,
         backend: &DesiredBackend,
     ) -> Result<u32, NoRoom> {
-        let own = self.applied.slots(id).find(|(_, applied)| applied.endpoint == backend.endpoint);
-        let slot = match own {
-            Some((slot, _)) => slot,
-            None => (0..self.room.backends)
-                .find(|slot| !self.used_slots.contains(slot))
-                .ok_or(NoRoom::Backends(self.room.backends))?,
+        let known = self.slots.get(&(id, backend.endpoint)).copied();
+        let own = known.map(|slot| self.applied.backends[&slot]);
+        let slot = match known {
+            Some(slot) => slot,
+            None => self.free_slot()?,
         };
-        self.used_slots.insert(slot);
         let generation = match own {
-            Some((_, applied)) => applied.backend.generation,
+            Some(applied) => applied.backend.generation,
             None => self.applied.generations.get(&slot).map_or(0, |last| last.wrapping_add(1)),
         };
         // What was known of the way there stays until something better is.
-        let hop = backend.hop.or(own.map(|(_, applied)| applied.backend.hop)).unwrap_or_default();
+        let hop = backend.hop.or(own.map(|applied| applied.backend.hop)).unwrap_or_default();
         let value = Backend {
             address: words(backend.endpoint.ip()),
             hop,
@@ -205,9 +207,17 @@ impl<'a> Planner<'a> {
             generation,
             reserved: [0; 15],
         };
-        if own.is_none_or(|(_, applied)| applied.backend != value) {
+        if own.is_none_or(|applied| applied.backend != value) {
             self.backends.push(Operation::SetBackend { slot, backend: value });
         }
+        Ok(slot)
+    }
+
+    fn free_slot(&mut self) -> Result<u32, NoRoom> {
+        let slot = (self.next_free..self.room.backends)
+            .find(|slot| !self.applied.backends.contains_key(slot))
+            .ok_or(NoRoom::Backends(self.room.backends))?;
+        self.next_free = slot + 1;
         Ok(slot)
     }
 
@@ -316,29 +326,35 @@ pub fn reclaim(
     ids: &[u16],
     gauges: impl Fn(u32) -> Gauges,
 ) -> Vec<Operation> {
-    let wanted = |id: u16, applied: &super::applied::AppliedBackend| {
-        let service = ids.iter().position(|known| *known == id).map(|index| &desired[index]);
-        service.is_some_and(|service| {
-            service.backends.iter().any(|backend| backend.endpoint == applied.endpoint)
-        })
-    };
+    let wanted: HashSet<(u16, SocketAddr)> = ids
+        .iter()
+        .zip(desired)
+        .flat_map(|(id, service)| service.backends.iter().map(|backend| (*id, backend.endpoint)))
+        .collect();
     let mut operations = Vec::new();
     let mut freed = BTreeSet::new();
     for (slot, backend) in &applied.backends {
-        if !wanted(backend.backend.service, backend) && idle(gauges(*slot)) {
+        let name = (backend.backend.service, backend.endpoint);
+        if !wanted.contains(&name) && idle(gauges(*slot)) {
             let empty = Backend { flags: 0, weight: 0, ..backend.backend };
             operations.push(Operation::SetBackend { slot: *slot, backend: empty });
             freed.insert(*slot);
         }
     }
     for (id, service) in &applied.services {
-        let in_use = applied.slots(*id).any(|(slot, _)| !freed.contains(&slot));
-        if !ids.contains(id) && !in_use {
+        if !ids.contains(id) && applied.slots(*id).all(|(slot, _)| freed.contains(&slot)) {
             let to = Service { flags: 0, ring: Ring::EMPTY, ..service.service };
             operations.push(Operation::SetService { service: *id, to });
         }
     }
     operations
+}
+
+fn slots(applied: &Applied) -> HashMap<(u16, SocketAddr), u32> {
+    let named = |(slot, backend): (&u32, &super::applied::AppliedBackend)| {
+        ((backend.backend.service, backend.endpoint), *slot)
+    };
+    applied.backends.iter().map(named).collect()
 }
 
 fn virtuals(service: &DesiredService) -> impl Iterator<Item = Virtual> {
