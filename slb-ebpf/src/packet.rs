@@ -6,8 +6,8 @@ use slb_common::Verdict;
 /// How a stage ends: with what the next ones need, or with the end of the packet's story.
 pub type Step<T> = Result<T, Verdict>;
 
-/// Offsets are compared with this first, so that the verifier knows their range: Ethernet, two
-/// VLAN tags, IPv6 and its extension headers fit well below.
+/// Offsets stay below this power of two: Ethernet, two VLAN tags, IPv6 and its extension headers
+/// fit well.
 const MAX_OFFSET: usize = 1024;
 
 /// A frame: memory from `start` up to `end`.
@@ -58,10 +58,10 @@ impl Frame {
     /// A header in place; the pointer is valid and, on a host that wants it, may be unaligned.
     #[inline(always)]
     pub fn place<T: Header>(self, offset: usize) -> Result<*mut T, Short> {
-        if offset > MAX_OFFSET {
+        if offset >= MAX_OFFSET {
             return Err(Short);
         }
-        let place = self.start + offset;
+        let place = self.start + bounded(offset);
         if place + size_of::<T>() > self.end {
             return Err(Short);
         }
@@ -76,6 +76,26 @@ impl Frame {
         Ok(unsafe { place.read() })
     }
 }
+
+/// The same offset, below [`MAX_OFFSET`], in the very register that is added to the start of the
+/// frame. The comparison before may have been made with a copy of it, and the verifier of Linux 6.1
+/// does not connect a register with its copy on the stack.
+#[inline(always)]
+fn bounded(offset: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut offset = offset as u64;
+        // SAFETY: it changes nothing that is below MAX_OFFSET.
+        unsafe {
+            core::arch::asm!("{0} &= 1023", inout(reg) offset, options(pure, nomem, preserves_flags));
+        }
+        offset as usize
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    offset
+}
+
+const _: () = assert!(MAX_OFFSET == 1024, "the mask of `bounded` belongs to it");
 
 /// The same value, of which the compiler knows nothing.
 #[inline(always)]
