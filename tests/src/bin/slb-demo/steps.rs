@@ -106,13 +106,13 @@ pub(crate) fn counters(show: &mut Show, scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
-/// Reads the counters until they stand still and agree, or for a second: last packets are still
+/// Reads the counters until they stand still and agree, or for 5 s: last packets are still
 /// on their way when the last answer is there.
 fn settled(
     slbd: &Slbd,
     counted: impl Fn() -> Result<PacketsCounted>,
 ) -> Result<(PacketsCounted, Value, u64)> {
-    let deadline = Instant::now() + Duration::from_secs(1);
+    let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let (counted, status, drops) =
             (counted()?, slbd.status()?, slbd.json(&["drops", "--all"])?);
