@@ -32,7 +32,8 @@ pub const HOP_EMPTY: u32 = 0;
 pub const HOP_CLAIMED: u32 = 1;
 /// May be used.
 pub const HOP_VALID: u32 = 2;
-/// Routes or neighbours have changed since it was learnt: resolve again.
+/// Routes or neighbours have changed since it was learnt, or nobody uses it: resolve again, and
+/// use it only if nothing better is known.
 pub const HOP_STALE: u32 = 3;
 
 /// Places for next hops to clients. A connection keeps the index in 16 bits; 0 is never used.
@@ -42,7 +43,13 @@ pub const CLIENT_HOPS: u32 = 16_384;
 pub const CLIENT_HOP_PROBES: u32 = 8;
 
 impl NextHop {
-    /// True if frames can be sent there.
+    /// True if there is somewhere to send to, up to date or not.
+    #[inline(always)]
+    pub const fn known(&self) -> bool {
+        self.interface != 0 && (self.state == HOP_VALID || self.state == HOP_STALE)
+    }
+
+    /// True if it is known and up to date.
     #[inline(always)]
     pub const fn usable(&self) -> bool {
         self.interface != 0 && self.state == HOP_VALID

@@ -142,10 +142,22 @@ pub struct Backend {
     pub weight: u16,
     /// Service that the slot belongs to.
     pub service: u16,
-    /// Raised with each new use of the slot, so that entries of the former one are told apart.
+    /// Raised whenever the slot is freed, so that entries of the former one are told apart.
     pub generation: u8,
+    /// One of [`health`]; for the daemon, which reads it back after a restart.
+    pub health: u8,
     /// Always 0.
-    pub reserved: [u8; 15],
+    pub reserved: [u8; 14],
+}
+
+/// What the daemon's checks knew of a backend, as it stands in [`Backend::health`].
+pub mod health {
+    /// No result yet, or nobody asks.
+    pub const UNKNOWN: u8 = 0;
+    /// It answered as it should.
+    pub const HEALTHY: u8 = 1;
+    /// It did not.
+    pub const UNHEALTHY: u8 = 2;
 }
 
 /// Value of the array `GAUGES`, by backend slot: entries in the table right now.

@@ -82,11 +82,12 @@ verdicts! {
     DropBadChecksum = "bad_ip_checksum", Drop;
     /// TCP flags that no connection sends (SYN+FIN, none at all...): a scan.
     DropBadFlags = "bad_tcp_flags", Drop;
-    /// The source is no address that a host may send from (loopback, multicast, a VIP, zero).
+    /// The source is no address that a host may send from (loopback, multicast, zero), or is
+    /// the VIP that the packet is sent to.
     DropMartian = "martian_source", Drop;
     /// A fragment: the ports that would find its connection are not in it.
     DropFragment = "fragment", Drop;
-    /// More IPv6 extension headers than are looked through, or one that is unknown.
+    /// More IPv6 extension headers than are looked through.
     DropExtension = "ipv6_extension", Drop;
     /// TTL or hop limit ran out here.
     DropTtl = "ttl_exceeded", Drop;

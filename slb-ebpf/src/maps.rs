@@ -58,6 +58,10 @@ pub static GAUGES: Array<Gauges, 1024, MAPPED> = Array::new();
 pub static BITMAPS: Array<AddressBitmap, 2, MAPPED> = Array::new();
 #[btf_map]
 pub static VIPS: HashMap<[u64; 2], u32, 1024> = HashMap::new();
+/// Interfaces that routes lead to and XDP cannot send from: the parent's index and the VLAN id of
+/// a VLAN interface; 0 for those that have no parent.
+#[btf_map]
+pub static EGRESS: HashMap<u32, [u32; 2], 1024> = HashMap::new();
 #[btf_map]
 pub static HOPS_CLIENTS: Array<NextHop, { CLIENT_HOPS as usize }, MAPPED> = Array::new();
 #[btf_map]

@@ -16,7 +16,7 @@ use slb_common::{
 use crate::{
     atomic,
     headers::Ethernet,
-    maps::HOPS_CLIENTS,
+    maps::{EGRESS, HOPS_CLIENTS},
     packet::{Frame, Short, Step},
     parse::link::Link,
 };
@@ -24,41 +24,37 @@ use crate::{
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// The kept next hop, if it may still be used.
+/// The next hop that is kept under an index, up to date or not.
 #[inline(always)]
 pub fn kept(index: u16) -> Option<&'static NextHop> {
     let hop = HOPS_CLIENTS.get_ptr(u32::from(index))?;
     // SAFETY: elements of an array live as long as the program; a torn read of a hop that the
     // daemon replaces meanwhile gives the old or the new of each word.
     let hop = unsafe { &*hop };
-    (index != 0 && hop.usable()).then_some(hop)
+    (index != 0 && hop.known()).then_some(hop)
 }
 
-/// The index of the next hop to a client whose first packet this is; 0: none could be kept.
+/// The index of the next hop to a client whose first packet this is; 0: no place is left for it.
 #[inline(always)]
 pub fn toward_client(context: &XdpContext, client: [u64; 2], link: &Link) -> Step<u16> {
-    let index = by_route(context, client);
-    if index != 0 {
-        return Ok(index);
+    let mut hop = NextHop::default();
+    if !by_route(context, client, &mut hop) {
+        hop = way_back(context, link)?;
     }
-    let hop = way_back(context, link).map_err(|Short| Verdict::DropTruncated)?;
     Ok(keep(&hop))
 }
 
-/// The index of the route's next hop to an address; 0: the kernel knows none.
+/// The route's next hop to an address; false: the kernel knows none that XDP can send to.
 #[inline(always)]
-pub fn by_route(context: &XdpContext, address: [u64; 2]) -> u16 {
+pub fn by_route(context: &XdpContext, address: [u64; 2], hop: &mut NextHop) -> bool {
     // An IPv4 address has nothing in the second word; an IPv6 address that has not is no client.
-    if address[1] == 0 {
-        route(context, address[0], 0, AF_INET)
-    } else {
-        route(context, address[0], address[1], AF_INET6)
-    }
+    let family = if address[1] == 0 { AF_INET } else { AF_INET6 };
+    route(context, address[0], address[1], family, hop) != 0
 }
 
 /// Asks the kernel's routing table, on a stack frame of its own.
 #[inline(never)]
-fn route(context: &XdpContext, first: u64, second: u64, family: u8) -> u16 {
+fn route(context: &XdpContext, first: u64, second: u64, family: u8, hop: &mut NextHop) -> u32 {
     // SAFETY: all zeroes is a value of this plain C struct.
     let mut query: FibLookup = unsafe { core::mem::zeroed() };
     // SAFETY: the context is the kernel's; reading its interface is what it is for.
@@ -79,20 +75,32 @@ fn route(context: &XdpContext, first: u64, second: u64, family: u8) -> u16 {
     if result != i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
         return 0;
     }
-    keep(&NextHop {
+    let (mut interface, mut vlan) = (query.ifindex, 0);
+    // SAFETY: the daemon replaces values whole.
+    if let Some([parent, tag]) = unsafe { EGRESS.get(&interface) } {
+        // XDP sends from the parent of a VLAN interface, and from a bridge not at all.
+        (interface, vlan) = (*parent, *tag as u16);
+    }
+    *hop = NextHop {
         destination: query.dmac,
-        vlan: 0,
+        vlan,
         source: query.smac,
         reserved: 0,
-        interface: query.ifindex,
+        interface,
         state: HOP_VALID,
-    })
+    };
+    u32::from(interface != 0)
 }
 
 /// The way back over which a packet came.
 #[inline(always)]
-fn way_back(context: &XdpContext, link: &Link) -> Result<NextHop, Short> {
-    let ethernet = Frame::of(context).read::<Ethernet>(0)?;
+fn way_back(context: &XdpContext, link: &Link) -> Step<NextHop> {
+    let ethernet =
+        Frame::of(context).read::<Ethernet>(0).map_err(|Short| Verdict::DropTruncated)?;
+    if link.tags() > 1 {
+        // A next hop has room for one tag.
+        return Err(Verdict::DropNoNextHop);
+    }
     Ok(NextHop {
         destination: bytes(ethernet.source),
         vlan: link.vlan,
@@ -123,8 +131,8 @@ const fn words(hop: &NextHop) -> [u64; 3] {
 }
 
 /// The index under which a next hop is kept; 0 if all its places are taken by others.
-#[inline(always)]
-fn keep(hop: &NextHop) -> u16 {
+#[inline(never)]
+pub fn keep(hop: &NextHop) -> u16 {
     let wanted = words(hop);
     let hash = mix(wanted[0] ^ mix(wanted[2]));
     let mut probe = 0;
@@ -148,14 +156,13 @@ fn keep(hop: &NextHop) -> u16 {
                 atomic::publish(state, wanted[2]);
                 return index as u16;
             }
-            if atomic::load(state) as u32 == hop.interface
+            let seen = atomic::load(state);
+            let same = seen as u32 == hop.interface
                 && atomic::load(place) == wanted[0]
-                && atomic::load(place.add(1)) == wanted[1]
-            {
-                // A stale one that has been resolved again to the same is good again.
-                if atomic::load(state) != wanted[2] {
-                    atomic::publish(state, wanted[2]);
-                }
+                && atomic::load(place.add(1)) == wanted[1];
+            // A stale one that has been resolved again to the same is good again, unless the
+            // daemon has just given the place away.
+            if same && (seen == wanted[2] || atomic::compare_and_swap(state, seen, wanted[2])) {
                 return index as u16;
             }
         }

@@ -14,6 +14,7 @@ use crate::{
     neighbours,
     packet::Step,
     parse::{self, Packet},
+    schedulers::{Draw, NOBODY},
     services, stats, verified,
 };
 
@@ -35,14 +36,19 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         backend: [0; W],
         seen: Seen::new(now, 0, 0),
         state: services::admit(service, protocol, &packet.ports)?,
+        reserved: [0; 7],
     };
+    if packet.network.ttl <= 1 {
+        return Err(Verdict::DropTtl);
+    }
     let hop = neighbours::toward_client(context, source, &packet.link)?;
-    let mut attempt = 0;
+    let (mut attempt, mut refused) = (0, NOBODY);
     while attempt < ATTEMPTS {
-        let slot = verified::schedule(id, source, attempt).ok_or(Verdict::DropNoBackend)?;
+        let draw = Draw { source, attempt, refused };
+        let slot = verified::schedule(id, draw).ok_or(Verdict::DropNoBackend)?;
         attempt += 1;
         let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
-        if backend.flags & BACKEND_PRESENT == 0 {
+        if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
             continue;
         }
         if same(backend.address, source) {
@@ -55,14 +61,14 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
                 stats::connection(id, slot);
                 return Ok(());
             }
-            Err(Refused::TupleInUse) => {}
+            Err(Refused::TupleInUse) => refused = slot,
             Err(Refused::Exists) => return Ok(()),
             Err(Refused::ClientFull) => return Err(Verdict::DropClientFull),
             Err(Refused::Full) => return Err(Verdict::DropTableFull),
             Err(Refused::Contended) => return Err(Verdict::DropContended),
         }
     }
-    Err(Verdict::DropTupleInUse)
+    Err(if refused == NOBODY { Verdict::DropNoBackend } else { Verdict::DropTupleInUse })
 }
 
 /// Equality without `memcmp`, which would be a call.

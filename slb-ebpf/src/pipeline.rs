@@ -127,19 +127,22 @@ fn balance<const W: usize>(
         None if look == Look::Reply => return Err(Verdict::PassNoListener),
         None => return Err(Verdict::PassNoConnection),
     };
+    if packet.network.ttl <= 1 {
+        return Err(Verdict::DropTtl);
+    }
+    let mut hop = NextHop::default();
+    match side {
+        Side::Vip => backend_hop(&entry, &mut hop)?,
+        Side::Backend => client_hop(context, packet, &entry, &mut hop)?,
+    }
     track(Maps, &entry, side, packet.ports.flags, now);
-    let hop = match side {
-        Side::Vip => backend_of(entry.seen.slot()).map(|backend| &backend.hop),
-        Side::Backend => client_hop(context, packet, &entry),
-    };
-    let hop = hop.filter(|hop| hop.usable()).ok_or(Verdict::DropNoNextHop)?;
     let (old, new) = match side {
         Side::Vip => (&entry.vip, &entry.backend),
         Side::Backend => (&entry.backend, &entry.vip),
     };
     let rewrite = nat::Rewrite { side, old, new };
     nat::rewrite(Frame::of(context), packet.link.at(), &packet.network, &rewrite)?;
-    send::address(context, &packet.link, hop)?;
+    send::address(context, &packet.link, &hop)?;
     let bytes = u64::from(packet.network.length);
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);
     Ok(Outcome::Send(hop.interface))
@@ -154,17 +157,37 @@ fn begins_anew<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W>)
         && reopens(entry.control.state())
 }
 
-/// The next hop to a connection's client: the kept one, or the route's if that no longer holds.
+/// The next hop to a connection's backend.
+#[inline(always)]
+fn backend_hop<const W: usize>(entry: &Entry<W>, hop: &mut NextHop) -> Step<()> {
+    let backend = backend_of(entry.seen.slot()).ok_or(Verdict::DropInternal)?;
+    // The slot has another owner by now, whom the connection never met.
+    if backend.generation != entry.seen.generation() {
+        return Err(Verdict::DropNoBackend);
+    }
+    if !backend.hop.known() {
+        return Err(Verdict::DropNoNextHop);
+    }
+    *hop = backend.hop;
+    Ok(())
+}
+
+/// The next hop to a connection's client: the kept one; if that is out of date, the route's.
 #[inline(always)]
 fn client_hop<const W: usize>(
     context: &XdpContext,
     packet: &Packet<W>,
     entry: &Entry<W>,
-) -> Option<&'static NextHop> {
-    if let Some(hop) = neighbours::kept(entry.client_hop()) {
-        return Some(hop);
+    hop: &mut NextHop,
+) -> Step<()> {
+    let kept = neighbours::kept(entry.client_hop());
+    if !kept.is_some_and(NextHop::usable)
+        && neighbours::by_route(context, endpoint_address(&packet.destination), hop)
+    {
+        entry.set_client_hop(neighbours::keep(hop));
+        return Ok(());
     }
-    let index = neighbours::by_route(context, endpoint_address(&packet.destination));
-    entry.line.set_client_hop(index);
-    neighbours::kept(index)
+    // Out of date or not: nothing better is known where the kernel does not forward.
+    *hop = *kept.ok_or(Verdict::DropNoNextHop)?;
+    Ok(())
 }

@@ -96,7 +96,7 @@ pub fn admit(service: &Service, protocol: u8, ports: &Ports) -> Step<u8> {
     }
     match ports.flags & (tcp::SYN | tcp::ACK | tcp::RST) {
         tcp::SYN => Ok(state::SYN),
-        tcp::ACK if service.flags & SERVICE_ADOPT != 0 => Ok(state::ESTABLISHED),
+        tcp::ACK if service.flags & SERVICE_ADOPT != 0 => Ok(state::SYN),
         _ => Err(Verdict::DropNoConnection),
     }
 }

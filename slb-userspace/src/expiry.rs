@@ -1,7 +1,10 @@
 //! The sweep: ends entries whose time is over and lowers what searches need to look at. It reads
 //! the tables through the mapping and changes them only by the program `table_batch`.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use aya::programs::TestRunOptions;
 use slb_common::{
@@ -11,6 +14,7 @@ use slb_common::{
         expired,
     },
     hash::{Hash, Seed},
+    service::Timeouts,
 };
 use zerocopy::IntoBytes;
 
@@ -32,23 +36,31 @@ pub struct Swept {
     pub ended: u64,
 }
 
-/// Ends every expired entry of a family.
+/// Ends every expired entry of a family; the next hops to clients of all that it meets go into
+/// `client_hops`.
 ///
 /// # Errors
 /// The kernel refused a batch.
-pub fn sweep(object: &mut Object, kernel: &Kernel, family: Family) -> Result<Swept, Error> {
+pub fn sweep(
+    object: &mut Object,
+    kernel: &Kernel,
+    family: Family,
+    client_hops: &mut HashSet<u16>,
+) -> Result<Swept, Error> {
     let now = tick();
     let (mut swept, mut operations) = (Swept::default(), Vec::new());
     // Services are few and lines many: each service is read once.
-    let mut timeouts = std::collections::HashMap::new();
-    kernel.table.scan(family, |slot, control, seen, service| {
+    let mut timeouts = HashMap::new();
+    kernel.table.scan(family, |line| {
         swept.live += 1;
-        let timeouts = timeouts.entry(service).or_insert_with(|| {
-            let service = kernel.service(service);
+        client_hops.insert(line.client_hop);
+        let timeouts = timeouts.entry(line.service).or_insert_with(|| {
+            let service = kernel.service(line.service);
             (service.flags & slb_common::service::SERVICE_PRESENT != 0).then_some(service.timeouts)
         });
-        if timeouts.is_none_or(|timeouts| expired(seen, now, timeouts.of(control.state()))) {
-            operations.push(operation(family, slot, control, EXPIRE));
+        let over = |timeouts: Timeouts| expired(line.seen, now, timeouts.of(line.control.state()));
+        if timeouts.is_none_or(over) {
+            operations.push(operation(family, line.slot, line.control, EXPIRE));
         }
     });
     swept.ended = run(object, &operations)?;
@@ -66,9 +78,9 @@ pub fn cut(
     doomed: impl Fn(Seen, u16) -> bool,
 ) -> Result<u64, Error> {
     let mut operations = Vec::new();
-    kernel.table.scan(family, |slot, control, seen, service| {
-        if doomed(seen, service) {
-            operations.push(operation(family, slot, control, CUT));
+    kernel.table.scan(family, |line| {
+        if doomed(line.seen, line.service) {
+            operations.push(operation(family, line.slot, line.control, CUT));
         }
     });
     run(object, &operations)
@@ -93,7 +105,7 @@ pub fn lower_reach(
     if reaching.is_empty() {
         return Ok(0);
     }
-    let mut needed = std::collections::HashMap::<u32, u32>::new();
+    let mut needed = HashMap::<u32, u32>::new();
     for line in kernel.table.lines(family) {
         let hash = client_hash(seed, &line);
         let number = number_of(hash, line.slot / WAYS, buckets - 1);
@@ -124,7 +136,7 @@ fn number_of(hash: Hash, bucket: u32, mask: u32) -> u32 {
 
 fn client_hash(seed: &Seed, line: &crate::maps::table::Line) -> Hash {
     use slb_common::connection::endpoint;
-    let (address, port) = (crate::maps::kernel::words(line.client.ip()), line.client.port());
+    let (address, port) = (crate::maps::words::words(line.client.ip()), line.client.port());
     let (port, protocol) = (port.to_be_bytes(), u16::from(line.protocol));
     match line.family {
         Family::V4 => seed.hash(&endpoint::<1>(address, port, protocol)),

@@ -41,6 +41,12 @@ struct Added {
     role: Role,
 }
 
+impl Added {
+    const fn of(backend: &Backend) -> Self {
+        Self { weight: backend.weight, role: backend.role }
+    }
+}
+
 impl Overlay {
     /// Reads the file; nothing if there is none.
     ///
@@ -67,13 +73,33 @@ impl Overlay {
         fs::rename(temporary, state_dir.join(FILE))
     }
 
-    /// Adds a backend.
+    /// Writes `next`, then makes `change`, and writes this overlay again if that is refused: what
+    /// is in use is never lost, and what is refused does not come back at the next start.
+    ///
+    /// # Errors
+    /// The disk's; then `change` has not begun.
+    pub async fn replaced_while<T, E>(
+        &self,
+        next: &Self,
+        state_dir: &Path,
+        change: impl Future<Output = Result<T, E>>,
+    ) -> io::Result<Result<T, E>> {
+        next.write(state_dir)?;
+        let outcome = change.await;
+        if outcome.is_err()
+            && let Err(error) = self.write(state_dir)
+        {
+            tracing::error!("a refused change stays in {}: {error}", state_dir.display());
+        }
+        Ok(outcome)
+    }
+
+    /// Adds a backend; one that the file names gets this weight and role.
     pub fn add(&mut self, listener: &ListenerSelector, backend: &Backend) {
         let own = self.of(listener);
         own.removed.remove(&backend.endpoint());
         own.weights.remove(&backend.endpoint());
-        let added = Added { weight: backend.weight, role: backend.role };
-        own.added.insert(backend.endpoint(), added);
+        own.added.insert(backend.endpoint(), Added::of(backend));
     }
 
     /// Removes a backend.
@@ -109,26 +135,29 @@ impl Overlay {
     }
 
     /// Forgets what a new file makes void: listeners that are gone, removed backends that it no
-    /// longer names, added ones that it names itself.
+    /// longer names, and what it says itself.
     pub fn reconcile(&mut self, config: &Config) {
-        let known: BTreeMap<String, BTreeSet<SocketAddr>> = config
+        let known: BTreeMap<String, BTreeMap<SocketAddr, Added>> = config
             .instances
             .iter()
             .flat_map(|instance| {
                 instance.listeners.iter().map(move |listener| (instance, listener))
             })
             .map(|(instance, listener)| {
-                let backends = listener.backends.iter().map(Backend::endpoint).collect();
+                let backends = listener.backends.iter();
+                let backends = backends.map(|one| (one.endpoint(), Added::of(one))).collect();
                 (selector(&instance.name, listener).to_string(), backends)
             })
             .collect();
         self.listeners.retain(|name, own| {
             let Some(backends) = known.get(name) else { return false };
-            own.removed.retain(|endpoint| backends.contains(endpoint));
-            own.added.retain(|endpoint, _| !backends.contains(endpoint));
+            own.removed.retain(|endpoint| backends.contains_key(endpoint));
+            own.added.retain(|endpoint, added| backends.get(endpoint) != Some(added));
             let added = &own.added;
-            own.weights
-                .retain(|endpoint, _| backends.contains(endpoint) || added.contains_key(endpoint));
+            own.weights.retain(|endpoint, weight| {
+                let beneath = added.get(endpoint).or_else(|| backends.get(endpoint));
+                beneath.is_some_and(|beneath| beneath.weight != *weight)
+            });
             *own != ListenerOverlay::default()
         });
     }
@@ -138,13 +167,13 @@ impl ListenerOverlay {
     fn apply(&self, backends: &mut Vec<Backend>) {
         backends.retain(|backend| !self.removed.contains(&backend.endpoint()));
         for (endpoint, added) in &self.added {
-            if backends.iter().all(|backend| backend.endpoint() != *endpoint) {
-                backends.push(Backend {
-                    address: endpoint.ip(),
-                    port: endpoint.port(),
-                    weight: added.weight,
-                    role: added.role,
-                });
+            let Added { weight, role } = *added;
+            match backends.iter_mut().find(|backend| backend.endpoint() == *endpoint) {
+                Some(backend) => (backend.weight, backend.role) = (weight, role),
+                None => {
+                    let (address, port) = (endpoint.ip(), endpoint.port());
+                    backends.push(Backend { address, port, weight, role });
+                }
             }
         }
         for backend in backends {
@@ -231,10 +260,44 @@ backends = [
         overlay.set_weight(&shop(), endpoint, 0);
         overlay.remove(&shop(), endpoint);
         let address = endpoint.ip();
-        overlay.add(&shop(), &Backend { address, port: 8080, weight: 60, role: Role::Primary });
-        overlay.set_weight(&shop(), endpoint, 60);
+        overlay.add(&shop(), &Backend { address, port: 8080, weight: 60, role: Role::Backup });
         let expected = [("10.0.1.11".to_owned(), 100), ("10.0.1.12".to_owned(), 60)];
-        assert_eq!(weights(&overlay.applied_to(&config())), expected);
+        // Also after a restart, which reads the same file.
+        for _ in 0..2 {
+            let config = overlay.applied_to(&config());
+            assert_eq!(weights(&config), expected);
+            assert_eq!(config.instances[0].listeners[0].backends[1].role, Role::Backup);
+            overlay.reconcile(&self::config());
+        }
+    }
+
+    #[test]
+    fn what_the_file_says_itself_is_forgotten() {
+        let mut overlay = Overlay::default();
+        overlay.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 100);
+        let address = "10.0.1.12".parse().unwrap();
+        overlay.add(&shop(), &Backend { address, port: 8080, weight: 50, role: Role::Primary });
+        overlay.reconcile(&config());
+        assert_eq!(overlay, Overlay::default());
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_leaves_the_file_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut before = Overlay::default();
+        before.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 7);
+        before.write(directory.path()).unwrap();
+        let next = Overlay::default();
+        let refused = before.replaced_while(&next, directory.path(), async {
+            // On disk before it is in use.
+            assert_eq!(Overlay::read(directory.path()).unwrap(), next);
+            Err::<(), _>("no room")
+        });
+        assert_eq!(refused.await.unwrap(), Err("no room"));
+        assert_eq!(Overlay::read(directory.path()).unwrap(), before);
+        let done = before.replaced_while(&next, directory.path(), async { Ok::<_, ()>(()) });
+        assert_eq!(done.await.unwrap(), Ok(()));
+        assert_eq!(Overlay::read(directory.path()).unwrap(), next);
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Fetch, plan, apply: the one path by which anything gets into the kernel's maps.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    time::Instant,
+};
 
 use slb_common::{
     meta::Meta,
+    next_hop::NextHop,
     service::{BACKEND_PRESENT, SERVICE_PRESENT},
 };
 
@@ -11,17 +16,14 @@ use crate::{
     bpf::{Error as BpfError, load::Object},
     config::model::Family,
     expiry::{self, Swept},
-    maps::{Kernel, Operation},
+    maps::{Kernel, Operation, operation::Addresses},
     plan::{
-        applied::Applied,
+        applied::{Applied, AppliedService},
         desired::DesiredService,
         diff::{self, NoRoom, Room},
+        reclaim::{REST, Unused},
     },
 };
-
-/// How long a stretch of the ring arena rests after a service has left it. A program that drew
-/// from the old ring has ended long before.
-const REST: Duration = Duration::from_secs(1);
 
 /// Why the kernel could not be brought to what it should hold.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +39,14 @@ pub enum Error {
 /// The kernel's side and what is known of it.
 pub struct Reconciler {
     object: Object,
-    /// The maps.
-    pub kernel: Kernel,
+    kernel: Kernel,
     /// What they hold.
     pub applied: Applied,
     /// Services of the last plan, with their ids.
     pub services: Vec<(u16, DesiredService)>,
+    /// Stretches of the ring arena that a service has left, for [`REST`].
     resting: Vec<(Instant, (u32, u32))>,
+    unused: Unused,
     room: Room,
     meta: Meta,
 }
@@ -62,9 +65,25 @@ impl Reconciler {
             services: kernel.max_services(),
             backends: kernel.max_backends(),
             ring_slots: kernel.ring_slots(),
+            leads: object.sizes.leads(),
+            vips: object.sizes.leads(),
         };
-        let applied = Applied::read(&kernel);
-        Ok(Self { object, kernel, applied, services: Vec::new(), resting: Vec::new(), room, meta })
+        let applied = read(&kernel);
+        Ok(Self {
+            object,
+            kernel,
+            applied,
+            services: Vec::new(),
+            resting: Vec::new(),
+            unused: Unused::default(),
+            room,
+            meta,
+        })
+    }
+
+    /// The maps, to look at.
+    pub const fn kernel(&self) -> &Kernel {
+        &self.kernel
     }
 
     /// The loaded object, to attach its program.
@@ -72,18 +91,26 @@ impl Reconciler {
         &mut self.object
     }
 
-    /// Brings the kernel to what it should hold; returns what was written.
+    /// Brings the kernel to what it should hold; returns what was written. `hops` are the known
+    /// next hops by backend address.
     ///
     /// # Errors
     /// The maps are too small (then nothing has been written), or a write failed.
-    pub fn apply(&mut self, desired: Vec<DesiredService>) -> Result<Vec<Operation>, Error> {
+    pub fn apply(
+        &mut self,
+        desired: Vec<DesiredService>,
+        hops: &HashMap<IpAddr, NextHop>,
+    ) -> Result<Vec<Operation>, Error> {
         self.resting.retain(|(since, _)| since.elapsed() < REST);
         let resting: Vec<(u32, u32)> = self.resting.iter().map(|(_, stretch)| *stretch).collect();
-        let plan = diff::diff(&self.applied, &desired, self.room, &resting)?;
+        let plan = diff::diff(&self.applied, &desired, hops, self.room, &resting)?;
+        // Before the writes: should one fail, what has been written already is not taken for
+        // something that nobody wants.
+        self.services = plan.services.into_iter().zip(desired).collect();
+        self.unused.retain_unwanted(&self.applied, &self.services);
         for operation in &plan.operations {
             self.write(operation)?;
         }
-        self.services = plan.services.into_iter().zip(desired).collect();
         Ok(plan.operations)
     }
 
@@ -112,26 +139,42 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Ends what has expired and frees what nobody needs any more.
+    /// Ends what has expired.
     ///
     /// # Errors
     /// The kernel's.
     pub fn sweep(&mut self) -> Result<Swept, BpfError> {
         let mut swept = Swept::default();
+        let mut client_hops = HashSet::new();
         for family in [Family::V4, Family::V6] {
             if self.any_entry(family) {
-                let one = expiry::sweep(&mut self.object, &self.kernel, family)?;
+                let one = expiry::sweep(&mut self.object, &self.kernel, family, &mut client_hops)?;
                 expiry::lower_reach(&mut self.object, &self.kernel, family, &self.meta.seed)?;
                 swept.live += one.live;
                 swept.ended += one.ended;
             }
         }
-        let (ids, desired): (Vec<u16>, Vec<DesiredService>) = self.services.iter().cloned().unzip();
-        let freed = diff::reclaim(&self.applied, &desired, &ids, |slot| self.kernel.gauges(slot));
+        self.kernel.forget_client_hops(&client_hops);
+        Ok(swept)
+    }
+
+    /// Frees slots and services that nobody needs any more; returns how many. What only they
+    /// needed goes with the next [`apply`](Self::apply).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn reclaim(&mut self) -> Result<usize, BpfError> {
+        let gauges = |slot| self.kernel.gauges(slot);
+        let freed = self.unused.reclaim(&self.applied, &self.services, Instant::now(), gauges);
         for operation in &freed {
             self.write(operation)?;
         }
-        Ok(swept)
+        Ok(freed.len())
+    }
+
+    /// Has the program look up next hops to clients again; returns how many.
+    pub fn forget_ways(&mut self, affected: impl Fn(&NextHop) -> bool) -> usize {
+        self.kernel.mark_client_hops_stale(affected)
     }
 
     /// True if a family's table is not empty, by the gauges.
@@ -152,4 +195,20 @@ impl Reconciler {
             Ok(sum + expiry::cut(&mut self.object, &self.kernel, family, doomed)?)
         })
     }
+}
+
+/// What the maps hold.
+fn read(kernel: &Kernel) -> Applied {
+    let present = (0..kernel.max_services()).filter_map(|id| {
+        let service = kernel.service(id);
+        let places = || kernel.ring(service.ring);
+        (service.flags & SERVICE_PRESENT != 0)
+            .then(|| (id, AppliedService { service, places: places() }))
+    });
+    let slots = (0..kernel.max_backends()).map(|slot| (slot, kernel.backend(slot)));
+    let mut applied = Applied::adopted(present.collect(), slots, kernel.leads());
+    applied.vips = kernel.vips();
+    let addresses = applied.backends.values().map(|backend| backend.endpoint.ip());
+    applied.backend_addresses = kernel.marked(Addresses::Backends, addresses);
+    applied
 }

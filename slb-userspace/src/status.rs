@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use slb_common::{Verdict, connection::TICK_SHIFT};
+use slb_common::{Verdict, connection::TICK_SHIFT, service::Gauges};
 
 use crate::{
     api::{
@@ -13,7 +13,7 @@ use crate::{
     bpf::Error,
     config::model::{Config, Family, Instance, Listener, XdpMode},
     health::{Health, Observed, TargetKey},
-    maps::{counters::Counted, kernel::protocol, table::tick},
+    maps::{counters::Counted, table::tick, words::protocol},
     plan::applied::idle,
     reconciler::Reconciler,
 };
@@ -39,8 +39,8 @@ pub struct View<'a> {
 pub fn status(view: &View<'_>, reconciler: &Reconciler) -> Result<Status, Error> {
     let (mut v4, mut v6) = (0, 0);
     for (slot, backend) in &reconciler.applied.backends {
-        let gauges = reconciler.kernel.gauges(*slot);
-        let entries = gauges.active + gauges.inactive;
+        let gauges = gauges(reconciler, *slot);
+        let entries = gauges.active.saturating_add(gauges.inactive);
         match Family::of(backend.endpoint.ip()) {
             Family::V4 => v4 += entries,
             Family::V6 => v6 += entries,
@@ -92,9 +92,9 @@ fn listener_status(
         if !own {
             continue;
         }
-        add_counters(&mut counts, reconciler.kernel.service_counters(*id)?);
+        add_counters(&mut counts, reconciler.kernel().service_counters(*id)?);
         for (slot, backend) in reconciler.applied.slots(*id) {
-            let gauges = reconciler.kernel.gauges(slot);
+            let gauges = gauges(reconciler, slot);
             counts.active_connections += gauges.active;
             counts.inactive_connections += gauges.inactive;
             slots.insert(backend.endpoint, slot);
@@ -144,7 +144,7 @@ fn leaving(
     slots: HashMap<SocketAddr, u32>,
 ) -> Result<Vec<BackendStatus>, Error> {
     let mut left: Vec<_> =
-        slots.into_iter().filter(|(_, slot)| !idle(reconciler.kernel.gauges(*slot))).collect();
+        slots.into_iter().filter(|(_, slot)| !idle(gauges(reconciler, *slot))).collect();
     left.sort();
     left.into_iter()
         .map(|(endpoint, slot)| {
@@ -181,12 +181,25 @@ fn health_of(view: &View<'_>, key: &TargetKey) -> (ApiHealth, String) {
 fn slot_counts(reconciler: &Reconciler, slot: Option<u32>) -> Result<Counts, Error> {
     let mut counts = Counts::default();
     if let Some(slot) = slot {
-        let gauges = reconciler.kernel.gauges(slot);
+        let gauges = gauges(reconciler, slot);
         counts.active_connections = gauges.active;
         counts.inactive_connections = gauges.inactive;
-        add_counters(&mut counts, reconciler.kernel.backend_counters(slot)?);
+        add_counters(&mut counts, reconciler.kernel().backend_counters(slot)?);
     }
     Ok(counts)
+}
+
+fn gauges(reconciler: &Reconciler, slot: u32) -> Gauges {
+    not_below_zero(reconciler.kernel().gauges(slot))
+}
+
+/// Gauges as they are shown. A processor may lower one before another has raised it: for a
+/// moment it is below zero.
+const fn not_below_zero(Gauges { active, inactive }: Gauges) -> Gauges {
+    const fn shown(gauge: u64) -> u64 {
+        if gauge >> 63 == 0 { gauge } else { 0 }
+    }
+    Gauges { active: shown(active), inactive: shown(inactive) }
 }
 
 const fn add_counters(counts: &mut Counts, counted: Counted) {
@@ -205,7 +218,9 @@ const fn add_counters(counts: &mut Counts, counted: Counted) {
 pub fn verdicts(reconciler: &Reconciler) -> Result<VerdictList, Error> {
     let verdicts = Verdict::ALL
         .iter()
-        .map(|verdict| Ok(VerdictCount::new(*verdict, reconciler.kernel.verdict(verdict.index())?)))
+        .map(|verdict| {
+            Ok(VerdictCount::new(*verdict, reconciler.kernel().verdict(verdict.index())?))
+        })
         .collect::<Result<_, Error>>()?;
     Ok(VerdictList { verdicts })
 }
@@ -217,7 +232,7 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
     let names: HashMap<u16, &str> =
         reconciler.services.iter().map(|(id, service)| (*id, service.instance.as_str())).collect();
     for family in [Family::V4, Family::V6] {
-        for line in reconciler.kernel.table.lines(family) {
+        for line in reconciler.kernel().table.lines(family) {
             let (Some(protocol), Some(state)) =
                 (protocol(line.protocol), ConnectionState::from_number(line.control.state()))
             else {
@@ -241,4 +256,15 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
         }
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_below_zero_for_a_moment_is_shown_as_zero() {
+        let gauges = Gauges { active: 0_u64.wrapping_sub(1), inactive: 7 };
+        assert_eq!(not_below_zero(gauges), Gauges { active: 0, inactive: 7 });
+    }
 }

@@ -123,6 +123,11 @@ impl Packet {
         self.bytes().len() - behind
     }
 
+    /// True if it carries a TCP segment.
+    pub const fn transport_is_tcp(&self) -> bool {
+        matches!(self.transport, Transport::Tcp { .. })
+    }
+
     /// Bytes of the packet as its network header counts them.
     pub fn network_length(&self) -> u64 {
         (self.bytes().len() - self.network_at() - self.padding) as u64
@@ -149,10 +154,10 @@ impl Packet {
     }
 
     fn link(&self) -> Vec<u8> {
-        let network =
-            if self.source.is_ipv4() { ether_type::IPV4 } else { ether_type::IPV6 };
+        let network = if self.source.is_ipv4() { ether_type::IPV4 } else { ether_type::IPV6 };
         // What each header says of the one behind it: 802.1ad outside of 802.1Q.
-        let mut types: Vec<EtherType> = self.tags.iter().map(|_| ether_type::VLAN_TAGGED_FRAME).collect();
+        let mut types: Vec<EtherType> =
+            self.tags.iter().map(|_| ether_type::VLAN_TAGGED_FRAME).collect();
         if types.len() > 1 {
             types[0] = ether_type::PROVIDER_BRIDGING;
         }
@@ -182,7 +187,8 @@ impl Packet {
             ..Default::default()
         };
         for (_, options) in &self.extras {
-            header.set_options(options).expect("at most 40 bytes, a multiple of 4");
+            header.options =
+                options.as_slice().try_into().expect("at most 40 bytes, a multiple of 4");
         }
         header.set_payload_len(length).expect("a packet of less than 64 KiB");
         header.header_checksum = header.calc_header_checksum();
@@ -198,7 +204,8 @@ impl Packet {
             next = ip_number::IPV6_FRAGMENTATION_HEADER;
         }
         for (protocol, bytes) in self.extras.iter().rev() {
-            let header = Ipv6RawExtHeader::new_raw(next, bytes).expect("6 more than a multiple of 8");
+            let header =
+                Ipv6RawExtHeader::new_raw(next, bytes).expect("6 more than a multiple of 8");
             behind = [header.to_bytes().to_vec(), behind].concat();
             next = IpNumber(*protocol);
         }
@@ -241,8 +248,12 @@ impl Packet {
             }
             Transport::Udp { checksum } => {
                 let length = u16::try_from(UdpHeader::LEN + self.payload.len()).expect("16 bits");
-                let mut header =
-                    UdpHeader { source_port: source, destination_port: destination, length, checksum: 0 };
+                let mut header = UdpHeader {
+                    source_port: source,
+                    destination_port: destination,
+                    length,
+                    checksum: 0,
+                };
                 if *checksum == Checksum::Right {
                     header.checksum = self.udp_checksum(&header);
                 }

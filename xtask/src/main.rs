@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod demo;
 mod dist;
+mod guest;
 mod load;
 // Used by slb-userspace's build script; here for its tests.
 #[cfg(test)]

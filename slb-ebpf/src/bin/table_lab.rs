@@ -74,6 +74,7 @@ fn entry<const W: usize>(flow: u32, entry_state: u8) -> New<W> {
         backend: endpoint(address(172, [16, 0, slot as u8]), 8080_u16.to_be_bytes(), 1),
         seen: Seen::new(tick(), slot, 0),
         state: entry_state,
+        reserved: [0; 7],
     }
 }
 

@@ -35,7 +35,11 @@ pub struct New<const W: usize> {
     pub seen: Seen,
     /// First state.
     pub state: u8,
+    /// Always 0: the verifier wants every byte written that a pointer leads to.
+    pub reserved: [u8; 7],
 }
+
+const _: () = assert!(size_of::<New<1>>() == 40 && size_of::<New<3>>() == 88);
 
 /// Why no entry was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,8 +172,10 @@ fn take<const W: usize, S: Store<W>>(
     line.set_endpoint(offset::backend::<W>(), &new.backend);
     line.set_seen(new.seen);
     let control = Control::new(hash.tag(), generation, 0, new.state);
+    // Counted before it can be met, and the former one only then no more: a slot that looks idle
+    // is idle.
+    move_gauges(store, new.seen.slot(), Class::None, control.class());
     line.publish(control);
     move_gauges(store, former_slot, former.class(), Class::None);
-    move_gauges(store, new.seen.slot(), Class::None, control.class());
     Some(slot)
 }

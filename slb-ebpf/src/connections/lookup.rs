@@ -38,6 +38,14 @@ impl<const W: usize> Entry<W> {
         endpoint_extra(&self.backend)
     }
 
+    /// Keeps another next hop to the client, if the line is still this connection's.
+    #[inline(always)]
+    pub fn set_client_hop(&self, hop: u16) {
+        if self.line.control().generation() == self.control.generation() {
+            self.line.set_client_hop(hop);
+        }
+    }
+
     /// Copies a line; `None` if it changed hands meanwhile.
     #[inline(always)]
     fn copy(line: Line<W>, control: Control) -> Option<Self> {

@@ -98,6 +98,7 @@ pub(super) fn new_entry<const W: usize>(
         backend: endpoint(v4_words([10, 0, 1, backend]), port(8080), 3),
         seen: Seen::new(tick, u32::from(backend), 0),
         state,
+        reserved: [0; 7],
     }
 }
 

@@ -74,7 +74,6 @@ pub fn sight<const W: usize, S: Store<W>>(
         let line = Line::of_bucket(bucket, way);
         let mut control = line.control();
         if control.live() && control.tag() == hash.tag() && line.client_is(&new.client) {
-            entries += 1;
             let same = line.server_is(Side::Vip, &new.vip);
             if same || line.server_is(Side::Backend, &new.backend) {
                 if line.control().generation() != control.generation() {
@@ -89,6 +88,8 @@ pub fn sight<const W: usize, S: Store<W>>(
                     return Sighting(MOVED);
                 }
                 control = Control::new(0, control.generation(), 0, state::FREE);
+            } else if !line.expired(store, control, now) {
+                entries += 1;
             }
         }
         let rank = rank_of(store, line, control, now);

@@ -30,11 +30,17 @@ pub const fn next(flags: u8, now: u8, sender: Sender, tcp: u8) -> (u8, u8) {
     if tcp & tcp::RST != 0 {
         return (flags, state::CLOSED);
     }
+    // Only what comes from the backend shows that there is one: SYN-ACK, or an ACK for a
+    // connection that was adopted in the middle.
+    let flags = match sender {
+        Sender::Client => flags,
+        Sender::Backend => flags | flag::ANSWERED,
+    };
     if tcp & tcp::SYN != 0 {
         // A SYN that repeats or answers the handshake; on any other state a challenge ACK
         // answers it, and nothing changes here.
         return match sender {
-            Sender::Backend if now == state::SYN => (flags | flag::ANSWERED, state::SYN),
+            Sender::Backend if now == state::CLOSED => (flags, state::SYN),
             _ => (flags, now),
         };
     }
@@ -43,9 +49,9 @@ pub const fn next(flags: u8, now: u8, sender: Sender, tcp: u8) -> (u8, u8) {
         Sender::Client => flags | flag::CLIENT_FIN,
         Sender::Backend => flags | flag::BACKEND_FIN,
     };
-    // Only the client's answer to the backend's SYN-ACK completes a handshake.
-    if now == state::SYN && (flags & flag::ANSWERED == 0 || matches!(sender, Sender::Backend)) {
-        return (flags, state::SYN);
+    // A handshake is completed by the client, and nothing is established with nobody.
+    if flags & flag::ANSWERED == 0 || (now == state::SYN && matches!(sender, Sender::Backend)) {
+        return (flags, now);
     }
     (flags, open_state(flags))
 }
@@ -126,6 +132,18 @@ mod tests {
         assert_eq!(run(&[(Backend, RST | ACK)]).1, state::CLOSED);
         assert_eq!(after_handshake(&[(Client, RST)]), state::CLOSED);
         assert_eq!(after_handshake(&[(Client, FIN | ACK), (Backend, RST)]), state::CLOSED);
+    }
+
+    #[test]
+    fn a_reset_before_any_answer_does_not_help_an_ack_to_establish() {
+        assert_eq!(run(&[(Client, RST), (Client, ACK)]).1, state::CLOSED);
+        assert_eq!(run(&[(Client, RST), (Backend, SYN | ACK)]).1, state::SYN);
+    }
+
+    #[test]
+    fn a_connection_adopted_in_the_middle_is_established_by_both_sides() {
+        assert_eq!(run(&[(Client, ACK), (Client, ACK)]).1, state::SYN);
+        assert_eq!(run(&[(Client, ACK), (Backend, ACK), (Client, ACK)]).1, state::ESTABLISHED);
     }
 
     #[test]

@@ -89,10 +89,11 @@ pub fn close<const W: usize, S: Store<W>>(store: S, line: Line<W>, control: Cont
 /// Moves one entry of a slot from one gauge to another.
 #[inline(always)]
 pub fn move_gauges<const W: usize, S: Store<W>>(store: S, slot: u32, from: Class, to: Class) {
-    if from != Class::None {
-        store.adjust(slot, from, -1);
-    }
+    // Raised first, so that a slot with an entry never looks idle.
     if to != Class::None {
         store.adjust(slot, to, 1);
+    }
+    if from != Class::None {
+        store.adjust(slot, from, -1);
     }
 }

@@ -1,5 +1,6 @@
 //! NAT: the destination of the client's packets becomes the backend, the source of the replies
-//! becomes the VIP again. TTL or hop limit goes down by one, as behind any router.
+//! becomes the VIP again. TTL or hop limit goes down by one, as behind any router; the pipeline has
+//! seen that there is one left.
 
 use slb_common::{
     Verdict,
@@ -92,18 +93,15 @@ fn ipv4(frame: Frame, at: usize, side: Side, address: u32) -> Step<()> {
             Side::Backend => (*header).source,
         };
         let (ttl, protocol) = ((*header).ttl, (*header).protocol);
-        if ttl <= 1 {
-            return Err(Verdict::DropTtl);
-        }
         let delta = Delta::NONE.replace32(old_address, address).replace16(
             u16::from_ne_bytes([ttl, protocol]),
-            u16::from_ne_bytes([ttl - 1, protocol]),
+            u16::from_ne_bytes([ttl.wrapping_sub(1), protocol]),
         );
         match side {
             Side::Vip => (*header).destination = address,
             Side::Backend => (*header).source = address,
         }
-        (*header).ttl = ttl - 1;
+        (*header).ttl = ttl.wrapping_sub(1);
         (*header).checksum = delta.apply((*header).checksum);
     }
     Ok(())
@@ -120,9 +118,6 @@ fn ipv6(frame: Frame, at: usize, side: Side, address: [u64; 2]) -> Step<()> {
     ];
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe {
-        if (*header).hop_limit <= 1 {
-            return Err(Verdict::DropTtl);
-        }
         match side {
             Side::Vip => (*header).destination = words,
             Side::Backend => (*header).source = words,

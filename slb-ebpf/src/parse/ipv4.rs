@@ -52,6 +52,7 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
         transport: (at + header_length) as u16,
         payload: (length - header_length) as u16,
         length: length as u32,
+        ttl: header.ttl,
     })
 }
 

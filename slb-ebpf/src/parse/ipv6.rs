@@ -53,6 +53,7 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
         transport: (at + skipped) as u16,
         payload: (length - skipped) as u16,
         length: length as u32,
+        ttl: header.hop_limit,
     })
 }
 

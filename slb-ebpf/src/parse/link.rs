@@ -28,6 +28,12 @@ pub struct Link {
 }
 
 impl Link {
+    /// VLAN tags before the network header.
+    #[inline(always)]
+    pub const fn tags(&self) -> usize {
+        (self.at() - size_of::<Ethernet>()) / size_of::<VlanTag>()
+    }
+
     /// Offset of the network header, to read there.
     #[inline(always)]
     pub const fn at(&self) -> usize {

@@ -54,6 +54,8 @@ pub struct Network {
     pub payload: u16,
     /// Bytes of the whole packet, headers included.
     pub length: u32,
+    /// Hops left, this one included.
+    pub ttl: u8,
 }
 
 /// A transport header that has been found sound.

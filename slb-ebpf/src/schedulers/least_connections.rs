@@ -3,33 +3,31 @@
 
 use slb_common::service::LEAST_CONNECTIONS_MAX;
 
-use super::{Load, Places};
+use super::{Load, NOBODY, Places};
 
-/// No slot has been found yet.
-const NONE: u32 = u32::MAX;
-
-/// Compares all places; `attempt` leaves out as many at the front, where the last choice may stand.
+/// Compares all places but those of the slot that was refused.
 #[inline(always)]
-pub fn pick<P: Places>(places: P, length: u32, attempt: u32) -> Option<u32> {
+pub fn pick<P: Places>(places: P, length: u32, refused: u32) -> Option<u32> {
     // Plain values rather than an `Option` of both: the verifier wants every byte written.
     let mut best = Load { active: 0, inactive: 0, weight: 0 };
-    let mut best_slot = NONE;
-    let mut place = attempt;
+    let mut best_slot = NOBODY;
+    let mut place = 0;
     while place < LEAST_CONNECTIONS_MAX {
         if place >= length {
             break;
         }
         if let Some(slot) = places.slot(place)
+            && slot != refused
             && let Some(load) = places.load(slot)
             && load.weight != 0
-            && (best_slot == NONE || lighter(load, best))
+            && (best_slot == NOBODY || lighter(load, best))
         {
             best = load;
             best_slot = slot;
         }
         place += 1;
     }
-    (best_slot != NONE).then_some(best_slot)
+    (best_slot != NOBODY).then_some(best_slot)
 }
 
 /// The lighter of two places drawn at random from a ring by weight (Mitzenmacher, "The power of

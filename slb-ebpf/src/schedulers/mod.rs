@@ -32,17 +32,33 @@ pub struct Load {
     pub weight: u16,
 }
 
-/// Draws a slot; `attempt` counts draws for the same packet, so that another one can come out.
+/// What a slot is drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// Address of the client.
+    pub source: [u64; 2],
+    /// Draws for the same packet before.
+    pub attempt: u32,
+    /// The slot that came out last and could not be taken; [`NOBODY`]: none.
+    pub refused: u32,
+}
+
+/// No slot.
+pub const NOBODY: u32 = u32::MAX;
+
+/// Draws a slot.
 #[inline(always)]
-pub fn pick<P: Places>(places: P, ring: Ring, source: [u64; 2], attempt: u32) -> Option<u32> {
+pub fn pick<P: Places>(places: P, ring: Ring, draw: Draw) -> Option<u32> {
     if ring.length() == 0 {
         return None;
     }
     match ring.scheduler() {
         scheduler::ROUND_ROBIN => round_robin::pick(places, ring.length()),
-        scheduler::LEAST_CONNECTIONS => least_connections::pick(places, ring.length(), attempt),
+        scheduler::LEAST_CONNECTIONS => {
+            least_connections::pick(places, ring.length(), draw.refused)
+        }
         scheduler::TWO_CHOICES => least_connections::pick_of_two(places, ring.length()),
-        _ => source_hash::pick(places, ring.length(), source, attempt),
+        _ => source_hash::pick(places, ring.length(), draw.source, draw.attempt),
     }
 }
 

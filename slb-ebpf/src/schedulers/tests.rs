@@ -8,7 +8,7 @@ use slb_common::{
     service::{Ring, scheduler},
 };
 
-use super::{Load, Places, least_connections::lighter, pick};
+use super::{Draw, Load, NOBODY, Places, least_connections::lighter, pick};
 
 struct Memory {
     ring: Vec<u32>,
@@ -49,9 +49,13 @@ fn ring(memory: &Memory, scheduler: u8) -> Ring {
     Ring::new(0, memory.ring.len() as u32, scheduler)
 }
 
+fn first(source: [u64; 2]) -> Draw {
+    Draw { source, attempt: 0, refused: NOBODY }
+}
+
 fn draw(memory: &Memory, scheduler: u8, source: u8) -> u32 {
     let source = v4_words([192, 0, 2, source]);
-    pick(memory, ring(memory, scheduler), source, 0).expect("a slot")
+    pick(memory, ring(memory, scheduler), first(source)).expect("a slot")
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn round_robin_gives_every_place_of_the_ring_its_turn_in_order() {
 fn an_empty_ring_gives_nothing() {
     let memory = memory(&[], &[]);
     for kind in 0..4 {
-        assert_eq!(pick(&memory, Ring::new(0, 0, kind), [1, 0], 0), None);
+        assert_eq!(pick(&memory, Ring::new(0, 0, kind), first([1, 0])), None);
     }
 }
 
@@ -99,6 +103,13 @@ fn least_connections_passes_over_weight_0() {
 }
 
 #[test]
+fn least_connections_passes_over_the_slot_that_was_refused() {
+    let memory = memory(&[0, 1, 2], &[1, 100, 1]);
+    let again = Draw { attempt: 1, refused: 1, ..first([1, 0]) };
+    assert_eq!(pick(&memory, ring(&memory, scheduler::LEAST_CONNECTIONS), again), Some(0));
+}
+
+#[test]
 fn of_two_drawn_the_lighter_is_taken() {
     let mut memory = memory(&[0, 1], &[1, 1]);
     memory.loads.get_mut(&0).unwrap().active = 1000;
@@ -112,8 +123,9 @@ fn a_source_always_hashes_to_the_same_place_and_another_attempt_elsewhere() {
     let ring: Vec<u32> = (0..100).collect();
     let memory = memory(&ring, &[1; 100]);
     let source = v4_words([192, 0, 2, 7]);
-    let of =
-        |attempt| pick(&memory, super::Ring::new(0, 100, scheduler::SOURCE_HASH), source, attempt);
+    let of = |attempt| {
+        pick(&memory, Ring::new(0, 100, scheduler::SOURCE_HASH), Draw { attempt, ..first(source) })
+    };
     assert_eq!(of(0), of(0));
     assert_ne!(of(0), of(1));
 }
@@ -124,9 +136,8 @@ fn sources_spread_evenly_over_the_ring() {
     let mut counts = [0; 4];
     for n in 0..40_000_u32 {
         let source = v4_words((0x0a00_0000 + n).to_be_bytes());
-        counts
-            [pick(&memory, ring(&memory, scheduler::SOURCE_HASH), source, 0).unwrap() as usize] +=
-            1;
+        counts[pick(&memory, ring(&memory, scheduler::SOURCE_HASH), first(source)).unwrap()
+            as usize] += 1;
     }
     assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
 }

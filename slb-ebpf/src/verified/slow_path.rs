@@ -10,7 +10,7 @@ use crate::{
     packet::{Step, unknown},
     parse::link,
     pipeline,
-    schedulers::{self, places::ServicePlaces},
+    schedulers::{self, Draw, NOBODY, places::ServicePlaces},
 };
 
 /// Opens a connection for its first packet.
@@ -50,17 +50,21 @@ fn code(step: Step<()>) -> u32 {
 
 /// Draws the backend slot of a new connection; `None`: no backend is usable.
 #[inline(always)]
-pub fn schedule(service: u16, source: [u64; 2], attempt: u32) -> Option<u32> {
-    match global_schedule(u32::from(service), source[0], source[1], attempt) {
-        FINE => None,
+pub fn schedule(service: u16, draw: Draw) -> Option<u32> {
+    // Both numbers in one: a function takes five arguments at most.
+    let packed = u64::from(draw.attempt) << 32 | u64::from(draw.refused);
+    match global_schedule(u32::from(service), draw.source[0], draw.source[1], packed) {
+        NOBODY => None,
         slot => Some(slot),
     }
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn global_schedule(service: u32, first: u64, second: u64, attempt: u32) -> u32 {
-    let Some(found) = service_of(service as u16) else { return FINE };
+extern "C" fn global_schedule(service: u32, first: u64, second: u64, packed: u64) -> u32 {
+    let Some(found) = service_of(service as u16) else { return NOBODY };
     let places = ServicePlaces { service: service as u16, ring: found.ring };
-    schedulers::pick(places, places.ring, [first, second], attempt).unwrap_or(FINE)
+    let draw =
+        Draw { source: [first, second], attempt: (packed >> 32) as u32, refused: packed as u32 };
+    schedulers::pick(places, places.ring, draw).unwrap_or(NOBODY)
 }

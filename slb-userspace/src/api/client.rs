@@ -76,12 +76,14 @@ impl ClientError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NotAnswering { .. } => {
-                Some("`systemctl status slb` tells whether it runs; --socket names another socket")
+                Some("is slbd running? start it with `slbd --config FILE`, or give --socket")
             }
             Self::PermissionDenied(_) => {
                 Some("run it with sudo, or as a member of the socket's group")
             }
-            Self::TimedOut { .. } => Some("`journalctl -u slb` shows what it is doing"),
+            Self::TimedOut { .. } => {
+                Some("what slbd writes to standard error says what it is doing")
+            }
             Self::Garbled { .. } => {
                 Some("slbd may have stopped meanwhile, or be of another version")
             }
@@ -92,8 +94,8 @@ impl ClientError {
 
 fn not_answering(reason: &io::Error) -> String {
     match reason.kind() {
-        io::ErrorKind::NotFound => "there is no such socket; is it not running?".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nobody listens; is it not running?".to_owned(),
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nobody listens".to_owned(),
         _ => reason.to_string(),
     }
 }

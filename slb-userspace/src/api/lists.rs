@@ -33,8 +33,9 @@ pub struct ListenerRow {
     pub enabled: bool,
     /// Number of backends.
     pub backends: usize,
-    /// How many of them take new connections.
-    pub usable_backends: usize,
+    /// How many of them are healthy (or unchecked) with a weight above 0; a backup counts also
+    /// while primaries take all connections.
+    pub ready_backends: usize,
     /// Over all VIPs and backends.
     #[serde(flatten)]
     pub counts: Counts,
@@ -75,7 +76,7 @@ impl Status {
             scheduler: listener.scheduler,
             enabled: instance.enabled && listener.enabled,
             backends: listener.backends.len(),
-            usable_backends: listener.backends.iter().filter(|one| one.is_usable()).count(),
+            ready_backends: listener.backends.iter().filter(|one| one.is_ready()).count(),
             counts: listener.counts,
         });
         ListenerList { listeners: listeners.collect() }

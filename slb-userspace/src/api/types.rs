@@ -167,8 +167,9 @@ impl BackendStatus {
         SocketAddr::new(self.address, self.port)
     }
 
-    /// True if a scheduler may give it new connections.
-    pub const fn is_usable(&self) -> bool {
+    /// True if it is healthy (or unchecked) with a weight above 0. Whether it gets new connections
+    /// also depends on its role and its next hop.
+    pub const fn is_ready(&self) -> bool {
         matches!(self.health, Health::Healthy | Health::Unchecked)
             && matches!(self.admin, Admin::Active)
     }

@@ -8,7 +8,7 @@ use slb_userspace::{bpf, config, daemon, preflight};
 
 /// The SLB daemon: loads the XDP program, checks backends, answers `slb`.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version)]
 struct Arguments {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
@@ -62,7 +62,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     if arguments.preflight {
-        let bytes = bpf::Sizes::of(&checked.config.dataplane).table_bytes();
+        let processors = aya::util::nr_cpus().map_err(|(path, error)| {
+            anyhow::Error::new(error).context(format!("the number of processors: {path}"))
+        })?;
+        let bytes = bpf::Sizes::of(&checked.config.dataplane).bytes(processors);
         let findings = preflight::run(&checked.config, bytes);
         let text = match arguments.json {
             true => preflight::json(&findings)?,
@@ -70,6 +73,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         };
         println!("{text}");
         return Ok(ExitCode::from(preflight::exit_code(&findings)));
+    }
+    if let Some(missing) = preflight::missing_rights() {
+        let hint = missing.mend.map(|mend| format!("\nhint: {mend}")).unwrap_or_default();
+        anyhow::bail!("{}: {}{hint}", missing.what, missing.evidence);
     }
     let runtime = tokio::runtime::Runtime::new().context("the tokio runtime")?;
     if arguments.detach {

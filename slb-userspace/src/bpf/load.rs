@@ -1,12 +1,12 @@
 //! Loading the object: with maps of its own for tests, or with pinned maps that an earlier daemon
 //! may have left in use.
 
-use std::{os::fd::AsFd, path::Path};
+use std::os::fd::AsFd;
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, MapType},
-    programs::{TestRun, TestRunOptions, Xdp},
+    maps::{Map, MapData},
+    programs::{ProgramError, TestRun, TestRunOptions, Xdp},
 };
 use slb_common::{ABI_VERSION, hash::Seed, meta::Meta};
 use zerocopy::{FromBytes, IntoBytes};
@@ -15,24 +15,26 @@ use super::{
     Error, Sizes,
     mapping::{Access, Mapping},
     pins::{self, Pins},
+    shape,
 };
 
 /// A map's size by the settings.
 type SizeOf = fn(&Sizes) -> u32;
 
 /// Maps whose size the settings decide.
-const SIZED: [(&str, SizeOf); 11] = [
+pub(super) const SIZED: [(&str, SizeOf); 12] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),
-    ("SERVICES4", |sizes| sizes.services * 4),
-    ("SERVICES6", |sizes| sizes.services * 4),
-    ("VIPS", |sizes| sizes.services * 4),
+    ("SERVICES4", Sizes::leads),
+    ("SERVICES6", Sizes::leads),
+    ("VIPS", Sizes::leads),
     ("CURSORS", |sizes| sizes.services),
     ("COUNT_SERVICES", |sizes| sizes.services),
     ("BACKENDS", |sizes| sizes.backends),
     ("GAUGES", |sizes| sizes.backends),
     ("COUNT_BACKENDS", |sizes| sizes.backends),
+    ("RINGS", |sizes| sizes.ring_slots),
 ];
 
 /// Every map that outlives the daemon.
@@ -120,7 +122,6 @@ impl Object {
         for (name, size) in SIZED {
             loader.map_max_entries(name, size(&sizes));
         }
-        loader.map_max_entries("RINGS", sizes.ring_slots);
         loader.override_global("SEED", seed.as_bytes(), true);
         loader.override_global("MASK_V4", &mask_v4, true);
         loader.override_global("MASK_V6", &mask_v6, true);
@@ -145,7 +146,7 @@ impl Object {
         let program: &mut Xdp =
             program.try_into().map_err(|error| Error::Program { program: name, error })?;
         if program.fd().is_err() {
-            program.load().map_err(|error| Error::Program { program: name, error })?;
+            load_patiently(program).map_err(|error| Error::Program { program: name, error })?;
         }
         Ok(program)
     }
@@ -208,6 +209,23 @@ impl Object {
     }
 }
 
+/// Loads a program. The verifier gives up with EAGAIN when a signal is pending for the thread,
+/// whatever that is about; the next attempt is as good as the first.
+fn load_patiently(program: &mut Xdp) -> Result<(), ProgramError> {
+    const ATTEMPTS: u32 = 20;
+    let mut attempt = 1;
+    loop {
+        match program.load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempt < ATTEMPTS =>
+            {
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Elements of a map.
 fn entries(name: &'static str, map: &MapData) -> Result<u32, Error> {
     map.info()
@@ -225,37 +243,6 @@ fn found(pins: &Pins, sizes: &Sizes) -> Result<Option<Meta>, Error> {
             own: ABI_VERSION,
         });
     }
-    // aya takes a pinned map of the right name whatever it is: look before it does.
-    for name in PINNED {
-        check_pinned(pins, name, sizes)?;
-    }
+    shape::check(pins, super::OBJECT, sizes)?;
     Ok(Some(meta))
-}
-
-fn check_pinned(pins: &Pins, name: &'static str, sizes: &Sizes) -> Result<(), Error> {
-    let path: &Path = &pins.map(name);
-    let map = |error: aya::maps::MapError| Error::Path {
-        path: path.to_owned(),
-        error: error.to_string(),
-    };
-    let info = aya::maps::MapInfo::from_pin(path).map_err(map)?;
-    let wanted = SIZED
-        .iter()
-        .find(|(sized, _)| *sized == name)
-        .map(|(_, size)| size(sizes))
-        .or_else(|| (name == "RINGS").then_some(sizes.ring_slots));
-    match wanted {
-        Some(wanted) if wanted != info.max_entries() => Err(Error::Sizes {
-            directory: pins.directory().to_owned(),
-            what: format!("{name}: {} there, {wanted} configured", info.max_entries()),
-        }),
-        _ if matches!(
-            info.map_type().map_err(map)?,
-            MapType::Array | MapType::Hash | MapType::PerCpuArray
-        ) =>
-        {
-            Ok(())
-        }
-        _ => Err(Error::Map { name, error: "pinned, but of another type".into() }),
-    }
 }

@@ -6,8 +6,14 @@ pub mod load;
 pub mod log;
 pub mod mapping;
 pub mod pins;
+mod shape;
 
 use std::path::PathBuf;
+
+use slb_common::{
+    next_hop::{CLIENT_HOPS, NextHop},
+    service::{AddressBitmap, Backend, Counters, Gauges, Service},
+};
 
 use crate::config::model::DataplaneSettings;
 
@@ -15,6 +21,11 @@ use crate::config::model::DataplaneSettings;
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/slb.o"));
 /// The object that exercises the connection table alone, for tests and benchmarks.
 pub static TABLE_LAB: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/table-lab.o"));
+
+/// A cursor has a cache line of its own.
+const CURSOR_BYTES: u64 = 64;
+/// Four bytes, but the kernel keeps elements of arrays at multiples of eight.
+const RING_SLOT_BYTES: u64 = 8;
 
 /// How large the maps are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +58,36 @@ impl Sizes {
         }
     }
 
-    /// Bytes that the two connection tables take.
-    pub const fn table_bytes(&self) -> u64 {
-        self.buckets_v4 as u64 * 256 + self.buckets_v6 as u64 * 512
+    /// Ports of VIPs in each address family, and VIPs: four for each service.
+    pub const fn leads(&self) -> u32 {
+        self.services * 4
+    }
+
+    /// Bytes that all maps take on a machine with so many possible processors: within a percent
+    /// what the kernel counts.
+    pub fn bytes(&self, processors: usize) -> u64 {
+        // What the kernel puts before each key of a hash table, and a bucket of one.
+        const ELEMENT: u64 = 48;
+        const BUCKET: u64 = 16;
+        let hash = |entries: u32, key_and_value: u64| {
+            u64::from(entries) * (ELEMENT + key_and_value)
+                + u64::from(entries.next_power_of_two()) * BUCKET
+        };
+        // One pointer finds the copies of all processors.
+        let counters = (size_of::<Counters>() * processors + size_of::<u64>()) as u64;
+        let of_service = size_of::<Service>() as u64 + CURSOR_BYTES + counters;
+        let of_backend = (size_of::<Backend>() + size_of::<Gauges>()) as u64 + counters;
+        let leads = self.leads();
+        u64::from(self.buckets_v4) * 256
+            + u64::from(self.buckets_v6) * 512
+            + hash(leads, 16)
+            + hash(leads, 32)
+            + hash(leads, 24)
+            + u64::from(self.services) * of_service
+            + u64::from(self.backends) * of_backend
+            + u64::from(self.ring_slots) * RING_SLOT_BYTES
+            + 2 * size_of::<AddressBitmap>() as u64
+            + u64::from(CLIENT_HOPS) * size_of::<NextHop>() as u64
     }
 }
 
@@ -95,6 +133,18 @@ pub enum Error {
         found: u32,
         /// Ours.
         own: u32,
+    },
+    /// Pinned maps of another build.
+    #[error(
+        "{directory} holds maps that this slbd did not make ({what})\nhint: finish with the slbd \
+         that made them (`slbd --detach` ends all its connections), then start this one",
+        directory = directory.display()
+    )]
+    Shape {
+        /// Where they are pinned.
+        directory: PathBuf,
+        /// Which map differs, in what.
+        what: String,
     },
     /// Pinned maps of another size.
     #[error(

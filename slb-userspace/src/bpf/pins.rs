@@ -90,6 +90,24 @@ impl Pins {
         ))
     }
 
+    /// Takes the directory for this process alone, until the file is dropped or the process ends,
+    /// however it ends: two daemons would undo each other's writes.
+    ///
+    /// # Errors
+    /// Another process has it, or it cannot be opened.
+    pub fn lock(&self) -> Result<fs::File, Error> {
+        let directory =
+            fs::File::open(&self.directory).map_err(|error| self.error(&self.directory, error))?;
+        match directory.try_lock() {
+            Ok(()) => Ok(directory),
+            Err(fs::TryLockError::WouldBlock) => Err(self.error(
+                &self.directory,
+                "a running slbd uses it\nhint: stop that one first; one host needs one slbd",
+            )),
+            Err(fs::TryLockError::Error(error)) => Err(self.error(&self.directory, error)),
+        }
+    }
+
     /// The record of finished maps.
     ///
     /// # Errors
@@ -123,9 +141,7 @@ impl Pins {
         }
         self.remove_maps()?;
         match fs::remove_dir(&self.directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(self.error(&self.directory, error))
-            }
+            Err(error) if !left_in_place(&error) => Err(self.error(&self.directory, error)),
             _ => Ok(interfaces),
         }
     }
@@ -144,6 +160,13 @@ impl Pins {
     fn error(&self, path: &Path, error: impl ToString) -> Error {
         Error::Path { path: path.to_owned(), error: error.to_string() }
     }
+}
+
+/// True if a directory is gone, or has something of others in it, or is a mount point: then it
+/// is not ours to remove.
+fn left_in_place(error: &io::Error) -> bool {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound, ResourceBusy};
+    matches!(error.kind(), NotFound | DirectoryNotEmpty | ResourceBusy)
 }
 
 fn interface_of(pin: &OsStr) -> Option<String> {

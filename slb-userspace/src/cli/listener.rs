@@ -29,7 +29,7 @@ fn people(list: &ListenerList, style: Style) -> String {
         Words("VIPS"),
         Words("SCHEDULER"),
         Words("MODE"),
-        Number("USABLE"),
+        Number("READY"),
         Number("ACTIVE"),
         Number("INACTIVE"),
         Number("OPENED"),
@@ -44,16 +44,16 @@ fn people(list: &ListenerList, style: Style) -> String {
 
 fn row(row: &ListenerRow) -> Vec<comfy_table::Cell> {
     let vips: Vec<String> = row.vips.iter().map(ToString::to_string).collect();
-    let usable = format!("{}/{}", row.usable_backends, row.backends);
+    let ready = format!("{}/{}", row.ready_backends, row.backends);
     vec![
         cell(row.listener.to_string()),
         cell(vips.join(", ")),
         cell(row.scheduler.word()),
         cell(row.mode.word()),
-        match (row.enabled, row.usable_backends) {
+        match (row.enabled, row.ready_backends) {
             (false, _) => toned("stopped", Tone::Pending),
-            (true, 0) => toned(usable, Tone::Bad),
-            (true, _) => cell(usable),
+            (true, 0) => toned(ready, Tone::Bad),
+            (true, _) => cell(ready),
         },
         number(row.counts.active_connections),
         number(row.counts.inactive_connections),
@@ -69,12 +69,12 @@ mod tests {
     use crate::api::samples;
 
     #[test]
-    fn every_listener_has_a_line_with_its_usable_backends() {
+    fn every_listener_has_a_line_with_its_ready_backends() {
         let mut status = samples::status();
         status.instances[0].listeners[1].enabled = false;
         let shown = people(&status.listener_list(), Style::Plain);
         let expected = "\
-LISTENER     VIPS                   SCHEDULER  MODE   USABLE  ACTIVE  INACTIVE  OPENED        IN       OUT
+LISTENER     VIPS                   SCHEDULER  MODE    READY  ACTIVE  INACTIVE  OPENED        IN       OUT
 shop/tcp:80  10.0.0.100, fd00::100  wrr        nat       2/3       4         1    1041  12.3 MiB  48.0 MiB
 shop/udp:53  10.0.0.100, fd00::100  mh         nat   stopped       0         0       0       0 B       0 B
 ";

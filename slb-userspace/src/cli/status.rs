@@ -45,7 +45,7 @@ fn problems(status: &Status) -> Vec<String> {
     found
 }
 
-/// What the backends of a family are instead of usable; nothing if one is, or if there are none:
+/// What the backends of a family are instead of ready; nothing if one is, or if there are none:
 /// that is how the file wants it, and `slb check` warns.
 fn no_healthy_backend(listener: &ListenerStatus, family: Family) -> Option<String> {
     let mut backends = listener.backends.iter().filter(|one| Family::of(one.address) == family);
@@ -60,7 +60,7 @@ fn no_healthy_backend(listener: &ListenerStatus, family: Family) -> Option<Strin
             Some((_, count)) => *count += 1,
             None => kinds.push((word, 1)),
         }
-        !backend.is_usable()
+        !backend.is_ready()
     });
     let listed: Vec<String> = kinds.iter().map(|(word, count)| format!("{count} {word}")).collect();
     (all_out && !kinds.is_empty()).then(|| listed.join(", "))

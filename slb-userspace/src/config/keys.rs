@@ -83,8 +83,6 @@ pub(super) static DAEMON: TableKeys = TableKeys {
     keys: &[
         key("socket", Text("an absolute path of at most 107 bytes"),
             Means("\"/run/slb/slb.sock\""), "Unix socket of the API"),
-        key("http", Text("an address and port, e.g. \"127.0.0.1:9600\""), Then("off"),
-            "TCP address of the console, REST and metrics"),
         key("state_dir", Text("an absolute path"), Means("\"/var/lib/slb\""),
             "state that outlives the daemon"),
     ],
@@ -105,7 +103,7 @@ pub(super) static DATAPLANE: TableKeys = TableKeys {
         key("max_backends", Integer(64, 1_000_000), Means("16_384"),
             "backend slots: one for each backend of each listener"),
         key("ring_slots", Integer(65_536, 268_435_456), Means("4_194_304"),
-            "places that schedulers draw from, 4 bytes each"),
+            "places that schedulers draw from, 8 bytes each"),
         key("pin_dir", Text("an absolute path"), Means("\"/sys/fs/bpf/slb\""),
             "directory of a BPF file system for programs and tables"),
         key("vip_owner", Words(|| words(VipOwner::WORDS)), Means("\"host\""),
@@ -144,7 +142,7 @@ pub(super) static INSTANCE: TableKeys = TableKeys {
         key("name", Text(NAME), Refused, "its name"),
         key("vips", Text("a list of IP addresses, e.g. [\"10.0.0.100\"]"), Refused, "its VIPs"),
         key("specification", Text("\"shared\""), Means("\"shared\""), "its limits by name"),
-        key("enabled", Flag, Means("true"), "false: nothing is answered for it"),
+        key("enabled", Flag, Means("true"), INSTANCE_STOPPED),
         key("listener", Text("tables"), Then("none"), "its listeners"),
     ],
 };
@@ -165,7 +163,7 @@ pub(super) static LISTENER: TableKeys = TableKeys {
         key("syn_timeout", Seconds(1, 60), Means("\"30s\""), "tcp: after a SYN"),
         key("fin_timeout", Seconds(1, 300), Means("\"60s\""), "tcp: after the first FIN"),
         key("time_wait_timeout", Seconds(1, 300), Means("\"60s\""), "tcp: after both FINs"),
-        key("enabled", Flag, Means("true"), "false: nothing is answered for it"),
+        key("enabled", Flag, Means("true"), LISTENER_STOPPED),
         key("server_group", Text("the name of a server group"), Then("see backends"), "backends"),
         key("backends", Text(BACKENDS), Then("see server_group"), "its own backends"),
         key("health_check", Text("a table, e.g. { type = \"http\", path = \"/healthz\" }"),
@@ -194,6 +192,10 @@ pub(super) static HEALTH_CHECK: TableKeys = TableKeys {
 
 const NAME: &str = "1 to 64 letters, digits, \"-\", \"_\" and \".\"";
 const BACKENDS: &str = "a list, e.g. [{ address = \"10.0.1.11\", port = 8080 }]";
+const INSTANCE_STOPPED: &str = "false: its listeners take no new connections; established ones go \
+    on, and the host still answers ARP, NDP and echo for its VIPs";
+const LISTENER_STOPPED: &str = "false: it takes no new connections; established ones go on, and \
+    the host still answers ARP, NDP and echo for the VIPs";
 const PATH: &str = "1 to 80 letters, digits and -_/.%?#&=, beginning with \"/\"";
 const DOMAIN: &str = "at most 253 letters, digits, \"-\" and \".\"";
 const CODES: &str = "a list of \"2xx\", \"3xx\", \"4xx\", \"5xx\"";

@@ -3,6 +3,8 @@
 //! Nothing here knows TOML. A value of these types is legal by construction of
 //! `crate::config::check`; the rest of the daemon never asks again.
 
+mod words;
+
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -11,6 +13,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use self::words::status_classes;
 
 /// A whole configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +32,6 @@ pub struct Config {
 pub struct DaemonSettings {
     /// Unix socket of the API.
     pub socket: PathBuf,
-    /// TCP address of the console, REST and metrics; off if absent.
-    pub http: Option<SocketAddr>,
     /// Directory for state that outlives the daemon.
     pub state_dir: PathBuf,
 }
@@ -86,7 +88,7 @@ pub struct Instance {
     pub vips: Vec<IpAddr>,
     /// Name of its limits, e.g. `shared` or `slb.s2.medium`.
     pub specification: String,
-    /// False: nothing is answered for it.
+    /// False: its listeners take no new connections; established ones go on.
     pub enabled: bool,
     /// Its listeners, in file order.
     pub listeners: Vec<Listener>,
@@ -107,7 +109,7 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// How backends are checked.
     pub health_check: HealthCheck,
-    /// False: nothing is answered for it.
+    /// False: it takes no new connections; established ones go on.
     pub enabled: bool,
     /// Name of the server group, if it points to one.
     pub server_group: Option<String>,

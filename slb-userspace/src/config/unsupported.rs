@@ -50,6 +50,7 @@ const fn row(
 // A row is a line: the table is read down its columns.
 #[rustfmt::skip]
 static ROWS: &[Unsupported] = &[
+    row(&DAEMON, "http", Key, "leave it out: the Unix socket serves the API"),
     row(&DAEMON, "token", Key, "use the Unix socket; its file permissions decide"),
     row(&DATAPLANE, "local_addresses", Key, "leave it out: fullnat alone uses it"),
     row(&DATAPLANE, "tunnel_source", Key, "leave it out: tunnel mode alone uses it"),

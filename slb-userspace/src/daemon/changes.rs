@@ -1,13 +1,12 @@
 //! Commands: looked at, decided, done, answered.
 
-use std::collections::BTreeSet;
-
-use super::state::State;
+use super::{differences, state::State};
 use crate::{
     api::{
         ApiError, BackendSelector, ChangeReport, Command, ListenerSelector, Warning,
         command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight},
     },
+    bpf,
     config::{
         self,
         model::{Backend, Config, Family, Listener},
@@ -19,7 +18,7 @@ use crate::{
 
 /// Answers one command.
 pub(super) async fn answer(state: &mut State, command: Command) {
-    let internal = |error: crate::bpf::Error| ApiError::internal(error.to_string());
+    let internal = |error: bpf::Error| ApiError::internal(error.to_string());
     match command {
         Command::Status(reply) => {
             let status = state.with_view(|view| status::status(view, &state.reconciler));
@@ -58,12 +57,7 @@ pub(super) async fn reload(state: &mut State) -> Result<ChangeReport, ApiError> 
     if !state.interfaces_given.is_empty() {
         checked.config.dataplane.interfaces.clone_from(&state.interfaces_given);
     }
-    let fixed = needs_restart(&state.configured, &checked.config);
-    if !fixed.is_empty() {
-        let message = format!("{} cannot change while slbd runs", fixed.join(", "));
-        return Err(ApiError::refused(message)
-            .with_hint("nothing was changed; set them back, or restart slbd to apply them"));
-    }
+    differences::needs_restart(&state.configured, &checked.config)?;
     let mut overlay = state.overlay.clone();
     overlay.reconcile(&checked.config);
     let config = overlay.applied_to(&checked.config);
@@ -71,25 +65,6 @@ pub(super) async fn reload(state: &mut State) -> Result<ChangeReport, ApiError> 
     state.configured = checked.config;
     report.warnings.extend(checked.warnings.iter().map(Warning::from));
     Ok(report)
-}
-
-/// Settings that are read at the start only.
-fn needs_restart(before: &Config, after: &Config) -> Vec<&'static str> {
-    let (old, new) = (&before.dataplane, &after.dataplane);
-    let changed = [
-        ("daemon.socket", before.daemon.socket != after.daemon.socket),
-        ("daemon.http", before.daemon.http != after.daemon.http),
-        ("daemon.state_dir", before.daemon.state_dir != after.daemon.state_dir),
-        ("dataplane.interfaces", old.interfaces != new.interfaces),
-        ("dataplane.xdp_mode", old.xdp_mode != new.xdp_mode),
-        ("dataplane.max_connections", old.max_connections != new.max_connections),
-        ("dataplane.max_connections_v6", old.max_connections_v6 != new.max_connections_v6),
-        ("dataplane.max_backends", old.max_backends != new.max_backends),
-        ("dataplane.ring_slots", old.ring_slots != new.ring_slots),
-        ("dataplane.pin_dir", old.pin_dir != new.pin_dir),
-        ("dataplane.vip_owner", old.vip_owner != new.vip_owner),
-    ];
-    changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
 
 async fn backend_add(state: &mut State, add: &BackendAdd) -> Result<ChangeReport, ApiError> {
@@ -119,20 +94,22 @@ async fn backend_remove(
     state: &mut State,
     remove: &BackendRemove,
 ) -> Result<ChangeReport, ApiError> {
-    known(state, &remove.listener, remove.backend)?;
-    let mut overlay = state.overlay.clone();
-    overlay.remove(&remove.listener, remove.backend.0);
-    not_the_last(state, &remove.listener, &overlay, remove.force)?;
     let slots: Vec<u32> = slots_of(state, &remove.listener, remove.backend);
-    let mut report = overlay_changed(state, overlay).await?;
-    if remove.now {
-        for slot in slots {
-            let cut = state
-                .reconciler
-                .cut(slot)
-                .map_err(|error| ApiError::internal(error.to_string()))?;
-            report.changes.push(format!("{cut} connections cut"));
+    let mut report = match known(state, &remove.listener, remove.backend) {
+        Ok(()) => {
+            let mut overlay = state.overlay.clone();
+            overlay.remove(&remove.listener, remove.backend.0);
+            not_the_last(state, &remove.listener, &overlay, remove.force)?;
+            overlay_changed(state, overlay).await?
         }
+        // It was removed before and drains.
+        Err(_) if remove.now && !slots.is_empty() => ChangeReport::default(),
+        Err(unknown) => return Err(unknown),
+    };
+    if remove.now {
+        let cut = slots.into_iter().try_fold(0, |sum, slot| Ok(sum + state.reconciler.cut(slot)?));
+        let cut = cut.map_err(|error: bpf::Error| ApiError::internal(error.to_string()))?;
+        report.changes.push(format!("{cut} connections cut"));
     }
     Ok(report)
 }
@@ -161,50 +138,19 @@ async fn take(
     config: Config,
     overlay: Overlay,
 ) -> Result<ChangeReport, ApiError> {
-    // Written first: what is in use is never lost, what is only written is harmless.
-    overlay.write(&state.configured.daemon.state_dir).map_err(|error| {
+    let changes = differences::changes(&state.config, &config);
+    let (before, directory) = (state.overlay.clone(), state.configured.daemon.state_dir.clone());
+    let adopted = before.replaced_while(&overlay, &directory, state.adopt(config)).await;
+    let adopted = adopted.map_err(|error| {
         ApiError::internal(format!("the change cannot be kept on disk: {error}"))
             .with_hint("nothing was changed; is daemon.state_dir writable and not full?")
     })?;
-    let before = summary(&state.config);
-    let operations =
-        state.adopt(config).await.map_err(|error| ApiError::refused(error.to_string()))?;
+    let (operations, problems) = adopted.map_err(|error| ApiError::refused(error.to_string()))?;
     state.overlay = overlay;
-    let after = summary(&state.config);
-    let mut changes: Vec<String> =
-        before.difference(&after).map(|line| format!("- {line}")).collect();
-    changes.extend(after.difference(&before).map(|line| format!("+ {line}")));
     let rings = operations.iter().filter(|op| matches!(op, Operation::FillRing { .. })).count();
     tracing::info!(changes = changes.len(), writes = operations.len(), rings, "changed");
-    Ok(ChangeReport { changes, warnings: Vec::new() })
-}
-
-/// One line for everything that an operator would call a thing.
-fn summary(config: &Config) -> BTreeSet<String> {
-    let mut lines = BTreeSet::new();
-    for instance in &config.instances {
-        for listener in &instance.listeners {
-            let name = selector(&instance.name, listener);
-            let vips: Vec<String> = instance.vips.iter().map(ToString::to_string).collect();
-            lines.insert(format!(
-                "listener {name} on {}, scheduler {}{}",
-                vips.join(", "),
-                listener.scheduler,
-                if listener.enabled && instance.enabled { "" } else { ", stopped" }
-            ));
-            lines.insert(format!("timeouts of {name}: {:?}", listener.timeouts));
-            lines.insert(format!("health check of {name}: {:?}", listener.health_check));
-            lines.extend(listener.backends.iter().map(|backend| {
-                format!(
-                    "backend {} of {name}, weight {}, {}",
-                    backend.endpoint(),
-                    backend.weight,
-                    backend.role
-                )
-            }));
-        }
-    }
-    lines
+    let warning = |message| Warning { place: None, message, hint: None };
+    Ok(ChangeReport { changes, warnings: problems.into_iter().map(warning).collect() })
 }
 
 fn listener<'s>(

@@ -2,6 +2,9 @@
 //! kernel along by the reconciler. Everything else (checks, netlink, the API) sends it messages.
 
 mod changes;
+mod differences;
+mod host;
+mod known;
 mod start;
 mod state;
 
@@ -77,6 +80,8 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut sweep = tokio::time::interval(expiry::INTERVAL);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut host = tokio::time::interval(host::INTERVAL);
+    host.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(change) = inbox.health.recv() => {
@@ -93,12 +98,25 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
                 }
                 state.reconcile_or_log();
             }
-            Some(change) = inbox.client_hops.recv() => state.note_client_hop(change),
+            Some(change) = inbox.client_hops.recv() => {
+                let mut moved = change == ClientHopChange::RoutesChanged;
+                state.note_client_hop(change);
+                while let Ok(change) = inbox.client_hops.try_recv() {
+                    moved |= change == ClientHopChange::RoutesChanged;
+                    state.note_client_hop(change);
+                }
+                if moved {
+                    state.follow_host().await;
+                }
+            }
+            _ = host.tick() => {
+                state.follow_host().await;
+            }
             Some(command) = inbox.commands.recv() => changes::answer(state, command).await,
-            _ = sweep.tick() => state.sweep(),
+            _ = sweep.tick() => state.sweep().await,
             _ = hangup.recv() => match changes::reload(state).await {
                 Ok(report) => tracing::info!(changes = report.changes.len(), "reloaded"),
-                Err(error) => tracing::error!("reload refused: {error}"),
+                Err(error) => tracing::error!(hint = error.hint, "reload refused: {error}"),
             },
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),

@@ -1,13 +1,19 @@
 //! From a configuration to a running data plane, and back to none.
 
-use std::path::Path;
+use std::{os::unix::net::UnixStream, path::Path};
 
 use anyhow::Context;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
-use super::state::{State, last_known};
+use super::{
+    host,
+    known::{last_hops, last_known},
+    state::State,
+};
 use crate::{
-    api::InterfaceStatus,
     bpf::{
         self, Sizes, attach,
         load::{Object, Origin},
@@ -15,13 +21,9 @@ use crate::{
     },
     config::model::{Config, XdpMode},
     health::{Change, Checker},
-    network::{
-        ClientHopChange, HopChange, Resolver,
-        links::{LinkTable, XdpPlace},
-        vips,
-    },
+    network::{ClientHopChange, HopChange, Resolver, links::LinkTable, neighbours, vips},
     overlay::Overlay,
-    plan::desired::Circumstances,
+    plan::desired::{Circumstances, desired},
     reconciler::Reconciler,
 };
 
@@ -43,60 +45,103 @@ pub(super) async fn state(
         configured.dataplane.interfaces.clone_from(&interfaces_given);
     }
     let pins = Pins::new(&configured.dataplane.pin_dir);
+    pins.prepare()?;
+    let lock = pins.lock()?;
     let mut object = Object::load_pinned(Sizes::of(&configured.dataplane), &pins)?;
     bpf::log::follow(&mut object);
     let origin = object.origin;
-    let mut reconciler = Reconciler::new(object)?;
-    let mut overlay = Overlay::read(&configured.daemon.state_dir).with_context(|| {
-        format!(
-            "{}: remove the file to start without what was changed by command",
-            configured.daemon.state_dir.join(crate::overlay::FILE).display()
-        )
-    })?;
-    overlay.reconcile(&configured);
-    let config = overlay.applied_to(&configured);
+    let start = Start { file, configured, interfaces_given, senders, lock };
+    let state = start.on(object, &pins).await;
+    if state.is_err() && origin == Origin::Created {
+        // Nothing ran before: nothing may run, half attached, without a daemon.
+        pins.remove_all()?;
+    }
+    state
+}
 
-    let mut checker = Checker::new(senders.health);
-    let mut circumstances = Circumstances::default();
-    if origin == Origin::Adopted {
-        let health = last_known(&config, &reconciler);
-        checker.resume(health.clone());
-        circumstances.health = health;
-        let backends = reconciler.applied.backends.values();
-        circumstances.hops = backends
-            .filter(|backend| backend.backend.hop.usable())
-            .map(|backend| (backend.endpoint.ip(), backend.backend.hop))
-            .collect();
-        tracing::info!(
-            backends = circumstances.hops.len(),
-            "adopted the data plane of an earlier daemon"
-        );
+/// What a start begins with.
+struct Start<'a> {
+    file: &'a Path,
+    configured: Config,
+    interfaces_given: Vec<String>,
+    senders: Senders,
+    lock: std::fs::File,
+}
+
+impl Start<'_> {
+    /// Brings a loaded object to run what is configured.
+    async fn on(self, object: Object, pins: &Pins) -> anyhow::Result<State> {
+        let Self { file, configured, interfaces_given, senders, lock } = self;
+        let origin = object.origin;
+        let mut reconciler = Reconciler::new(object)?;
+        let mut overlay = Overlay::read(&configured.daemon.state_dir).with_context(|| {
+            format!(
+                "{}: remove the file to start without what was changed by command",
+                configured.daemon.state_dir.join(crate::overlay::FILE).display()
+            )
+        })?;
+        overlay.reconcile(&configured);
+        let config = overlay.applied_to(&configured);
+
+        let mut checker = Checker::new(senders.health);
+        let links = host::links().await?;
+        let own_interfaces = host::own_interfaces(&configured, &links);
+        let mut circumstances = Circumstances::default();
+        if origin == Origin::Adopted {
+            let health = last_known(&config, &reconciler.applied);
+            checker.resume(health.clone());
+            circumstances.health = health;
+            circumstances.hops = last_hops(&reconciler.applied);
+            circumstances.hops.retain(|_, hop| own_interfaces.contains(&hop.interface));
+            tracing::info!(
+                backends = circumstances.hops.len(),
+                "adopted the data plane of an earlier daemon"
+            );
+        }
+        let resolver = Resolver::start(senders.hops, senders.client_hop_sender)?;
+        reconciler
+            .apply(desired(&config, &circumstances), &circumstances.hops)
+            .context("the first plan")?;
+        attach_all(&mut reconciler, &configured, &links, pins)?;
+        detach_others(pins, &configured)?;
+        let (interfaces, xdp_mode) = host::attached(&configured, &host::links().await?);
+        if xdp_mode == XdpMode::Generic {
+            tracing::warn!("XDP runs in generic mode on an interface or more: slow");
+        }
+        let mut state = State {
+            file: file.to_owned(),
+            interfaces_given,
+            configured,
+            overlay,
+            config,
+            hops: circumstances.hops.clone(),
+            circumstances,
+            own_interfaces,
+            reconciler,
+            checker,
+            resolver,
+            interfaces,
+            xdp_mode,
+            host_problems: Vec::new(),
+            _lock: lock,
+        };
+        state.follow_config().await;
+        Ok(state)
     }
-    let resolver = Resolver::start(senders.hops, senders.client_hop_sender)?;
-    reconciler
-        .apply(crate::plan::desired::desired(&config, &circumstances))
-        .context("the first plan")?;
-    for interface in &configured.dataplane.interfaces {
-        let mode = configured.dataplane.xdp_mode;
-        attach::attach(reconciler.object().program("slb")?, interface, mode, &pins)?;
-    }
-    detach_others(&pins, &configured)?;
-    let (interfaces, xdp_mode) = attached(&configured).await?;
-    let mut state = State {
-        file: file.to_owned(),
-        interfaces_given,
-        configured,
-        overlay,
-        config,
-        circumstances,
-        reconciler,
-        checker,
-        resolver,
-        interfaces,
-        xdp_mode,
-    };
-    state.follow_config().await;
-    Ok(state)
+}
+
+/// Attaches XDP to every configured interface.
+fn attach_all(
+    reconciler: &mut Reconciler,
+    config: &Config,
+    links: &LinkTable,
+    pins: &Pins,
+) -> Result<(), bpf::Error> {
+    let mode = config.dataplane.xdp_mode;
+    config.dataplane.interfaces.iter().try_for_each(|name| {
+        let interface = host::interface(links, name);
+        attach::attach(reconciler.object().program("slb")?, interface, mode, pins)
+    })
 }
 
 /// Takes XDP off interfaces that are no longer configured.
@@ -110,36 +155,54 @@ fn detach_others(pins: &Pins, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How XDP runs on each interface.
-async fn attached(config: &Config) -> anyhow::Result<(Vec<InterfaceStatus>, XdpMode)> {
-    let links = LinkTable::read(&crate::network::connect()?).await?;
-    let mut mode = XdpMode::Native;
-    let interfaces = config
-        .dataplane
-        .interfaces
-        .iter()
-        .map(|name| {
-            let programs = links.by_name(name).map_or(&[][..], |link| &link.xdp);
-            if programs.iter().any(|program| program.place == XdpPlace::Stack) {
-                tracing::warn!(interface = name, "XDP runs in generic mode: slow");
-                mode = XdpMode::Generic;
-            }
-            InterfaceStatus { name: name.clone(), attached: !programs.is_empty(), problem: None }
-        })
-        .collect();
-    Ok((interfaces, mode))
+/// Waits until XDP runs on none of these interfaces: the kernel ends a link a moment after its pin
+/// is gone. What runs on after that is somebody else's.
+async fn links_gone(interfaces: &[String]) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < attach::LINK_ENDS {
+        let links = host::links().await?;
+        if interfaces.iter().all(|name| host::interface(&links, name).running.is_none()) {
+            break;
+        }
+        sleep(attach::LINK_ENDS / 100).await;
+    }
+    Ok(())
 }
 
-/// Ends the data plane: detaches XDP, removes maps and VIPs. All its connections end.
+/// Ends the data plane: detaches XDP, removes maps and VIPs, lets neighbours go. All its
+/// connections end. Returns what was done, in sentences.
 ///
 /// # Errors
-/// A pin or VIP that cannot be removed.
+/// A daemon runs, or something cannot be removed.
 pub async fn detach(config: &Config) -> anyhow::Result<Vec<String>> {
-    let interfaces = Pins::new(&config.dataplane.pin_dir).remove_all()?;
-    let changes = vips::remove_all().await?;
-    let detached = interfaces.into_iter().map(|name| format!("XDP detached from {name}"));
-    let removed = changes
-        .into_iter()
-        .map(|change| format!("VIP {} removed from {}", change.address, change.interface));
-    Ok(detached.chain(removed).collect())
+    let pins = Pins::new(&config.dataplane.pin_dir);
+    let directory = pins.directory();
+    let mut done = Vec::new();
+    let socket = &config.daemon.socket;
+    if UnixStream::connect(socket).is_ok() {
+        anyhow::bail!(
+            "slbd runs (answers on {}): stop it first, or its connections would end under it\n\
+             hint: `systemctl stop slbd`, then `slbd --detach` again",
+            socket.display()
+        );
+    }
+    if directory.exists() {
+        let _lock = pins.lock()?;
+        let interfaces = pins.remove_all()?;
+        links_gone(&interfaces).await?;
+        done.extend(interfaces.into_iter().map(|name| format!("XDP detached from {name}")));
+        done.push(format!("maps removed from {}", directory.display()));
+    }
+    let removed = vips::remove_all().await?.into_iter();
+    done.extend(
+        removed.map(|change| format!("VIP {} removed from {}", change.address, change.interface)),
+    );
+    let released = neighbours::release_all().await?;
+    if released > 0 {
+        done.push(format!("backends' neighbour entries let go: {released}"));
+    }
+    if done.is_empty() {
+        done.push("nothing to detach".to_owned());
+    }
+    Ok(done)
 }

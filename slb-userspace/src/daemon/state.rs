@@ -10,10 +10,10 @@ use slb_common::next_hop::NextHop;
 
 use crate::{
     api::InterfaceStatus,
-    config::model::{Config, VipOwner, XdpMode},
-    health::{Change, Checker, Health, Target, TargetKey},
+    config::model::{Backend, Config, Instance, Listener, XdpMode},
+    health::{Change, Checker, Target, TargetKey},
     maps::Operation,
-    network::{ClientHopChange, HopChange, Resolver, vips},
+    network::{ClientHopChange, HopChange, Resolver},
     overlay::Overlay,
     plan::desired::{Circumstances, desired},
     reconciler::{Error, Reconciler},
@@ -32,14 +32,22 @@ pub(super) struct State {
     pub(super) overlay: Overlay,
     /// Both together.
     pub(super) config: Config,
-    /// Health and next hops.
+    /// Health, and next hops by which replies come back.
     pub(super) circumstances: Circumstances,
+    /// All next hops that are known.
+    pub(super) hops: HashMap<IpAddr, NextHop>,
+    /// Interfaces that frames may leave by.
+    pub(super) own_interfaces: HashSet<u32>,
     /// The kernel's side.
     pub(super) reconciler: Reconciler,
     pub(super) checker: Checker,
     pub(super) resolver: Resolver,
     pub(super) interfaces: Vec<InterfaceStatus>,
     pub(super) xdp_mode: XdpMode,
+    /// What was wrong with the host at the last look.
+    pub(super) host_problems: Vec<String>,
+    /// Keeps other daemons away from the pins as long as this one lives.
+    pub(super) _lock: std::fs::File,
 }
 
 impl State {
@@ -51,23 +59,24 @@ impl State {
     /// Notes a backend's next hop.
     pub(super) fn note_hop(&mut self, change: HopChange) {
         match change.hop {
-            Some(hop) => {
-                self.circumstances.hops.insert(change.address, hop);
-            }
-            None => {
-                self.circumstances.hops.remove(&change.address);
-            }
-        }
+            Some(hop) => self.hops.insert(change.address, hop),
+            None => self.hops.remove(&change.address),
+        };
+        self.sort_hops();
+    }
+
+    /// Takes only next hops into use by which replies come back to the program.
+    pub(super) fn sort_hops(&mut self) {
+        let own = self.hops.iter().filter(|(_, hop)| self.own_interfaces.contains(&hop.interface));
+        self.circumstances.hops = own.map(|(address, hop)| (*address, *hop)).collect();
     }
 
     /// Lets replies look up the way to their clients again.
     pub(super) fn note_client_hop(&mut self, change: ClientHopChange) {
         let marked = match change {
-            ClientHopChange::RoutesChanged => {
-                self.reconciler.kernel.mark_client_hops_stale(|_| true)
-            }
+            ClientHopChange::RoutesChanged => self.reconciler.forget_ways(|_| true),
             ClientHopChange::NeighbourMoved { interface, old_mac, .. } => {
-                self.reconciler.kernel.mark_client_hops_stale(|hop: &NextHop| {
+                self.reconciler.forget_ways(|hop: &NextHop| {
                     hop.interface == interface && hop.destination == old_mac
                 })
             }
@@ -77,7 +86,8 @@ impl State {
 
     /// Brings the kernel to what it should hold now.
     pub(super) fn reconcile(&mut self) -> Result<Vec<Operation>, Error> {
-        self.reconciler.apply(desired(&self.config, &self.circumstances))
+        let desired = desired(&self.config, &self.circumstances);
+        self.reconciler.apply(desired, &self.circumstances.hops)
     }
 
     /// The same, where nobody waits for an answer.
@@ -88,8 +98,8 @@ impl State {
         }
     }
 
-    /// Ends expired entries.
-    pub(super) fn sweep(&mut self) {
+    /// Ends expired entries, and lets go of what only they needed.
+    pub(super) async fn sweep(&mut self) {
         match self.reconciler.sweep() {
             Ok(swept) if swept.ended > 0 => {
                 tracing::debug!(live = swept.live, ended = swept.ended, "swept");
@@ -97,40 +107,47 @@ impl State {
             Ok(_) => {}
             Err(error) => tracing::error!("the sweep failed, entries stay: {error}"),
         }
+        match self.reconciler.reclaim() {
+            Ok(0) => {}
+            Ok(freed) => {
+                tracing::debug!(freed, "drained");
+                self.reconcile_or_log();
+                self.resolver.set_addresses(self.backend_addresses());
+                self.follow_host().await;
+            }
+            Err(error) => tracing::error!("what has drained could not be freed: {error}"),
+        }
     }
 
     /// Takes another configuration or overlay into use: checks, next hops, VIPs, kernel.
-    pub(super) async fn adopt(&mut self, config: Config) -> Result<Vec<Operation>, Error> {
+    /// Where that is refused, everything stays as it was. Returns the writes, and what is wrong
+    /// with the host.
+    pub(super) async fn adopt(
+        &mut self,
+        config: Config,
+    ) -> Result<(Vec<Operation>, Vec<String>), Error> {
         let before = std::mem::replace(&mut self.config, config);
         let operations = match self.reconcile() {
             Ok(operations) => operations,
             Err(error) => {
                 self.config = before;
+                // A write may have failed half-way: back to what was there.
+                self.reconcile_or_log();
                 return Err(error);
             }
         };
-        self.follow_config().await;
-        Ok(operations)
+        Ok((operations, self.follow_config().await))
     }
 
-    /// Checks, resolves and owns what the configuration names now.
-    pub(super) async fn follow_config(&mut self) {
+    /// Checks, resolves and owns what the configuration names now; returns what is wrong with the
+    /// host.
+    pub(super) async fn follow_config(&mut self) -> Vec<String> {
         let targets = targets(&self.config);
         let keys: HashSet<TargetKey> = targets.iter().map(|target| target.key.clone()).collect();
         self.circumstances.health.retain(|key, _| keys.contains(key));
         self.checker.set_targets(targets);
         self.resolver.set_addresses(self.backend_addresses());
-        if self.config.dataplane.vip_owner == VipOwner::Host {
-            let wanted: Vec<IpAddr> =
-                self.config.instances.iter().flat_map(|instance| instance.vips.clone()).collect();
-            match vips::sync(&self.config.dataplane.interfaces, &wanted).await {
-                Ok(changes) => changes.iter().for_each(|change| {
-                    tracing::info!(vip = %change.address, interface = change.interface,
-                        "VIP {:?}", change.kind);
-                }),
-                Err(error) => tracing::error!("VIPs on the host: {error}"),
-            }
-        }
+        self.follow_host().await
     }
 
     fn backend_addresses(&self) -> HashSet<IpAddr> {
@@ -145,7 +162,18 @@ impl State {
     /// Why backends cannot be reached.
     pub(super) fn unreachable(&self) -> HashMap<IpAddr, String> {
         let unresolved = self.resolver.unresolved();
-        unresolved.into_iter().map(|(address, why)| (address, why.to_string())).collect()
+        let unresolved = unresolved.into_iter().map(|(address, why)| (address, why.to_string()));
+        let elsewhere =
+            self.hops.iter().filter(|(_, hop)| !self.own_interfaces.contains(&hop.interface)).map(
+                |(address, hop)| {
+                    let why = format!(
+                        "its route leaves by interface {}, which is not in dataplane.interfaces",
+                        hop.interface
+                    );
+                    (*address, why)
+                },
+            );
+        unresolved.chain(elsewhere).collect()
     }
 
     /// Calls `look` with what status is made of.
@@ -161,17 +189,12 @@ impl State {
 }
 
 /// What is to be checked.
-pub(super) fn targets(config: &Config) -> Vec<Target> {
+fn targets(config: &Config) -> Vec<Target> {
     let mut targets = Vec::new();
     for instance in &config.instances {
         for listener in &instance.listeners {
             targets.extend(listener.backends.iter().map(|backend| Target {
-                key: TargetKey {
-                    instance: instance.name.clone(),
-                    protocol: listener.protocol,
-                    port: listener.port,
-                    backend: backend.endpoint(),
-                },
+                key: target_key(instance, listener, backend),
                 check: listener.health_check.clone(),
             }));
         }
@@ -179,25 +202,18 @@ pub(super) fn targets(config: &Config) -> Vec<Target> {
     targets
 }
 
-/// The health that a running data plane shows: backends that it draws were healthy.
-pub(super) fn last_known(config: &Config, reconciler: &Reconciler) -> HashMap<TargetKey, Health> {
-    let applied = &reconciler.applied;
-    let mut known = HashMap::new();
-    for target in targets(config) {
-        let key = target.key;
-        let slot = applied.backends.iter().find(|(_, backend)| {
-            let service = applied.services.get(&backend.backend.service);
-            backend.endpoint == key.backend
-                && service.is_some_and(|applied| applied.service.port == key.port)
-        });
-        let Some((slot, backend)) = slot else { continue };
-        let drawn = applied
-            .services
-            .get(&backend.backend.service)
-            .is_some_and(|applied| applied.places.contains(slot));
-        if drawn {
-            known.insert(key, Health::Healthy);
-        }
+/// Names of the targets of an instance.
+pub(super) fn target_keys(instance: &Instance) -> impl Iterator<Item = TargetKey> {
+    instance.listeners.iter().flat_map(move |listener| {
+        listener.backends.iter().map(move |backend| target_key(instance, listener, backend))
+    })
+}
+
+fn target_key(instance: &Instance, listener: &Listener, backend: &Backend) -> TargetKey {
+    TargetKey {
+        instance: instance.name.clone(),
+        protocol: listener.protocol,
+        port: listener.port,
+        backend: backend.endpoint(),
     }
-    known
 }

@@ -5,6 +5,7 @@ use std::{error::Error, io, time::Duration};
 use libc::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
 
 use super::state::CheckResult;
+use crate::config::model::status_classes;
 
 /// Why a check did not succeed. Its `Display` is the reason that status and events show.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum Fault {
     #[error("the answer is not HTTP")]
     NotHttp,
     /// An answer with a status that the check does not want.
-    #[error("status {status}, want {}", wanted(codes))]
+    #[error("status {status}, want {}", status_classes(codes))]
     Status {
         /// The status of the answer.
         status: u16,
@@ -86,16 +87,6 @@ pub(super) fn spoken(duration: Duration) -> String {
     } else {
         // Below a tenth there is nothing an operator could act on.
         format!("{:.1} ms", ms.max(0.1))
-    }
-}
-
-/// `2xx`, `2xx or 3xx`, `2xx, 3xx or 4xx`.
-fn wanted(codes: &[u16]) -> String {
-    let classes: Vec<String> = codes.iter().map(|class| format!("{class}xx")).collect();
-    match classes.split_last() {
-        None => "none".to_owned(),
-        Some((only, [])) => only.clone(),
-        Some((last, before)) => format!("{} or {last}", before.join(", ")),
     }
 }
 

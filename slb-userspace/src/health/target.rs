@@ -22,7 +22,7 @@ pub struct TargetKey {
 
 impl fmt::Display for TargetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{} backend {}", self.instance, self.protocol, self.port, self.backend)
+        write!(f, "{}/{}:{} backend {}", self.instance, self.protocol, self.port, self.backend)
     }
 }
 
@@ -87,6 +87,6 @@ mod tests {
         check.port = Some(9000);
         let other = Target { key, check };
         assert_eq!(other.asked(), "[fd01::11]:9000".parse().unwrap());
-        assert_eq!(other.key.to_string(), "shop tcp/80 backend [fd01::11]:8080");
+        assert_eq!(other.key.to_string(), "shop/tcp:80 backend [fd01::11]:8080");
     }
 }

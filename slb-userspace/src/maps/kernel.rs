@@ -1,30 +1,31 @@
 //! Typed access to the maps of a loaded object, and the only place that writes them.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    net::IpAddr,
+    sync::atomic::Ordering,
+};
 
 use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuArray};
 use slb_common::{
-    connection::{v4_words, v6_words},
     next_hop::{HOP_STALE, HOP_VALID, NextHop},
     service::{
         AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
         address_bit,
     },
 };
-use zerocopy::{IntoBytes, transmute};
+use zerocopy::transmute;
 
 use super::{
     counters::{COUNTER_WORDS, Counted},
     operation::{Addresses, Operation, Virtual},
     table::Table,
+    words::{any_address, number, protocol, words},
 };
-use crate::{
-    bpf::{
-        Error,
-        load::Object,
-        mapping::{Access, Mapping},
-    },
-    config::model::Protocol,
+use crate::bpf::{
+    Error,
+    load::Object,
+    mapping::{Access, Mapping},
 };
 
 /// The maps.
@@ -43,31 +44,6 @@ pub struct Kernel {
     count_verdicts: PerCpuArray<MapData, u64>,
     /// The connection tables, read-only.
     pub table: Table,
-}
-
-/// Words of an address as the program compares it.
-pub fn words(address: IpAddr) -> [u64; 2] {
-    match address {
-        IpAddr::V4(address) => v4_words(address.octets()),
-        IpAddr::V6(address) => v6_words(address.octets()),
-    }
-}
-
-/// IP protocol number.
-pub const fn number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-    }
-}
-
-/// The protocol with a number.
-pub const fn protocol(number: u8) -> Option<Protocol> {
-    match number {
-        6 => Some(Protocol::Tcp),
-        17 => Some(Protocol::Udp),
-        _ => None,
-    }
 }
 
 impl Kernel {
@@ -120,22 +96,20 @@ impl Kernel {
             bitmap.words[bit as usize / 64] |= 1 << (bit % 64);
         }
         match which {
-            Addresses::Backends => self.bitmaps.set(1, &bitmap),
-            Addresses::Vips => {
-                self.set_vips(addresses)?;
-                self.bitmaps.set(0, &bitmap);
-            }
+            Addresses::Backends => {}
+            Addresses::Vips => self.set_vips(addresses)?,
         }
+        self.bitmaps.set(self::bitmap(which), &bitmap);
         Ok(())
     }
 
     fn set_vips(&mut self, addresses: &[IpAddr]) -> Result<(), Error> {
-        let wanted: Vec<[u64; 2]> = addresses.iter().map(|address| words(*address)).collect();
-        let present: Vec<[u64; 2]> = self.vips.keys().filter_map(Result::ok).collect();
-        for key in wanted.iter().filter(|key| !present.contains(key)) {
+        let wanted: BTreeSet<[u64; 2]> = addresses.iter().copied().map(words).collect();
+        let present: BTreeSet<[u64; 2]> = self.vips.keys().filter_map(Result::ok).collect();
+        for key in wanted.difference(&present) {
             self.vips.insert(key, 1, 0).map_err(|error| map_error("VIPS", &error))?;
         }
-        for key in present.iter().filter(|key| !wanted.contains(key)) {
+        for key in present.difference(&wanted) {
             self.vips.remove(key).map_err(|error| map_error("VIPS", &error))?;
         }
         Ok(())
@@ -175,6 +149,26 @@ impl Kernel {
             Some((virtual_of(IpAddr::from(key.vip), key.port, key.protocol)?, service as u16))
         });
         v4.chain(v6).collect()
+    }
+
+    /// VIPs in the map whose bits are set: those that packets are looked up for.
+    pub fn vips(&self) -> BTreeSet<IpAddr> {
+        let present = self.vips.keys().filter_map(Result::ok).map(any_address);
+        self.marked(Addresses::Vips, present)
+    }
+
+    /// Those of some addresses whose bits are set.
+    pub fn marked(
+        &self,
+        which: Addresses,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> BTreeSet<IpAddr> {
+        let bitmap = self.bitmaps.words(bitmap(which));
+        let set = |address: &IpAddr| {
+            let bit = address_bit(words(*address));
+            bitmap[bit as usize / 64].load(Ordering::Acquire) & 1 << (bit % 64) != 0
+        };
+        addresses.into_iter().filter(set).collect()
     }
 
     /// How many services there can be.
@@ -261,17 +255,50 @@ impl Kernel {
             .map_err(|error| map_error("COUNT_SERVICES", &error))
     }
 
+    /// Gives places of next hops to clients free that no connection names: stale at first, free
+    /// the next time if no program has taken them up again meanwhile.
+    pub fn forget_client_hops(&mut self, used: &HashSet<u16>) {
+        for index in 1..self.client_hops.len() {
+            let hop = self.client_hops.get(index);
+            let unused = u16::try_from(index).is_ok_and(|index| !used.contains(&index));
+            let next = match hop.state {
+                HOP_VALID if unused => u64::from(HOP_STALE) << 32 | u64::from(hop.interface),
+                HOP_STALE if unused => 0,
+                _ => continue,
+            };
+            let seen = u64::from(hop.state) << 32 | u64::from(hop.interface);
+            let state = &self.client_hops.words(index)[HOP_STATE];
+            // Only from what was seen: a program may be taking it up right now.
+            let _ = state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
     /// Marks learnt next hops to clients stale, so that the next reply asks the routing table.
     pub fn mark_client_hops_stale(&mut self, affected: impl Fn(&NextHop) -> bool) -> usize {
         let mut marked = 0;
         for index in 1..self.client_hops.len() {
             let hop = self.client_hops.get(index);
             if hop.state == HOP_VALID && affected(&hop) {
-                self.client_hops.set(index, &NextHop { state: HOP_STALE, ..hop });
-                marked += 1;
+                let seen = u64::from(HOP_VALID) << 32 | u64::from(hop.interface);
+                let stale = u64::from(HOP_STALE) << 32 | u64::from(hop.interface);
+                let state = &self.client_hops.words(index)[HOP_STATE];
+                let swapped =
+                    state.compare_exchange(seen, stale, Ordering::AcqRel, Ordering::Relaxed);
+                marked += usize::from(swapped.is_ok());
             }
         }
         marked
+    }
+}
+
+/// State word of a next hop, the last of its three.
+const HOP_STATE: usize = 2;
+
+/// Index of a bitmap.
+const fn bitmap(which: Addresses) -> u32 {
+    match which {
+        Addresses::Vips => 0,
+        Addresses::Backends => 1,
     }
 }
 
@@ -297,8 +324,3 @@ fn map_error(name: &'static str, error: &dyn std::error::Error) -> Error {
 }
 
 const _: () = assert!(size_of::<ServiceKey4>() == 8 && size_of::<ServiceKey6>() == 20);
-
-/// The bytes of a service, for a comparison that misses nothing.
-pub fn same_service(a: &Service, b: &Service) -> bool {
-    a.as_bytes() == b.as_bytes()
-}

@@ -1,10 +1,12 @@
 //! The kernel's maps as the daemon sees them. [`kernel`] is the only writer; [`operation`] says
-//! what can be written; [`table`] reads the connection table; [`counters`] adds up the processors.
+//! what can be written; [`words`] how addresses and protocols are; [`table`] reads the connection
+//! table; [`counters`] adds up the processors.
 
 pub mod counters;
 pub mod kernel;
 pub mod operation;
 pub mod table;
+pub mod words;
 
 pub use kernel::Kernel;
 pub use operation::Operation;

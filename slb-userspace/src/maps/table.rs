@@ -1,15 +1,16 @@
 //! The connection tables through read-only mappings.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use slb_common::connection::{
-    BUCKET_WORDS_V4, BUCKET_WORDS_V6, BucketWord, Control, Seen, TICK_SHIFT, WAYS,
+    BUCKET_WORDS_V4, BUCKET_WORDS_V6, BucketWord, Control, EXTRA_SHIFT, Seen, TICK_SHIFT, WAYS,
     endpoint_address, endpoint_extra, endpoint_port, line_words, offset,
 };
 
+use super::words::address;
 use crate::{
     bpf::{
         Error,
@@ -49,6 +50,21 @@ pub struct Line {
     pub backend: SocketAddr,
 }
 
+/// What a sweep looks at of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Bucket × 4 + way.
+    pub slot: u32,
+    /// Control word.
+    pub control: Control,
+    /// Last sight and backend slot.
+    pub seen: Seen,
+    /// Service id.
+    pub service: u16,
+    /// Index of the next hop to the client.
+    pub client_hop: u16,
+}
+
 impl Table {
     /// Maps the tables of an object.
     ///
@@ -78,9 +94,9 @@ impl Table {
         BucketWord(word.load(Ordering::Acquire))
     }
 
-    /// Calls `visit` for the control and seen words and the service of every live line, cheaply:
-    /// the whole table is walked this way once per sweep.
-    pub fn scan(&self, family: Family, mut visit: impl FnMut(u32, Control, Seen, u16)) {
+    /// Calls `visit` for every live line, cheaply: the whole table is walked this way once per
+    /// sweep.
+    pub fn scan(&self, family: Family, mut visit: impl FnMut(&Glance)) {
         match family {
             Family::V4 => scan::<1, _>(&self.v4, &mut visit),
             Family::V6 => scan::<3, _>(&self.v6, &mut visit),
@@ -101,7 +117,7 @@ impl Table {
     }
 }
 
-fn scan<const W: usize, T>(table: &Mapping<T>, visit: &mut impl FnMut(u32, Control, Seen, u16))
+fn scan<const W: usize, T>(table: &Mapping<T>, visit: &mut impl FnMut(&Glance))
 where
     T: zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable,
 {
@@ -111,10 +127,15 @@ where
             let first = way as usize * line_words::<W>();
             let control = Control(words[first].load(Ordering::Acquire));
             if control.live() {
-                let seen = Seen(words[first + offset::seen::<W>()].load(Ordering::Relaxed));
-                let vip = words[first + offset::vip::<W>() + W - 1].load(Ordering::Relaxed);
-                let service = (vip >> slb_common::connection::EXTRA_SHIFT) as u16;
-                visit(bucket * WAYS + way, control, seen, service);
+                let word = |at: usize| words[first + at].load(Ordering::Relaxed);
+                let extra = |at: usize| (word(at + W - 1) >> EXTRA_SHIFT) as u16;
+                visit(&Glance {
+                    slot: bucket * WAYS + way,
+                    control,
+                    seen: Seen(word(offset::seen::<W>())),
+                    service: extra(offset::vip::<W>()),
+                    client_hop: extra(offset::backend::<W>()),
+                });
             }
         }
     }
@@ -149,19 +170,6 @@ fn line<const W: usize>(bucket: &[AtomicU64], family: Family, slot: u32) -> Opti
 fn socket_address<const W: usize>(family: Family, words: &[u64; W]) -> SocketAddr {
     let address = address(family, endpoint_address(words));
     SocketAddr::new(address, u16::from_be_bytes(endpoint_port(words)))
-}
-
-/// An address from its words.
-pub fn address(family: Family, words: [u64; 2]) -> IpAddr {
-    match family {
-        Family::V4 => Ipv4Addr::from((words[0] as u32).to_ne_bytes()).into(),
-        Family::V6 => {
-            let mut octets = [0; 16];
-            octets[..8].copy_from_slice(&words[0].to_ne_bytes());
-            octets[8..].copy_from_slice(&words[1].to_ne_bytes());
-            Ipv6Addr::from(octets).into()
-        }
-    }
 }
 
 /// The tick of the clock that the program reads (`CLOCK_MONOTONIC_COARSE`).

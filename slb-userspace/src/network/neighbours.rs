@@ -182,6 +182,21 @@ pub async fn release(handle: &Handle, key: Key) -> Result<(), Error> {
     }
 }
 
+/// Lets go of all neighbours that daemons of ours had the kernel keep fresh; returns how many.
+///
+/// # Errors
+/// The kernel's refusal; those released before it stay so.
+pub async fn release_all() -> Result<usize, Error> {
+    let handle = super::connect()?;
+    let all = NeighbourTable::dump(&handle).await?;
+    let ours = all.into_iter().filter(|(_, entry)| entry.managed && entry.ours);
+    let keys: Vec<Key> = ours.map(|(key, _)| key).collect();
+    for key in &keys {
+        release(&handle, *key).await?;
+    }
+    Ok(keys.len())
+}
+
 async fn change(
     handle: &Handle,
     key: Key,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     net::IpAddr,
 };
 
@@ -34,6 +35,16 @@ pub enum ChangeKind {
     Added,
     /// It was taken off.
     Removed,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = match self.kind {
+            ChangeKind::Added => "added to",
+            ChangeKind::Removed => "removed from",
+        };
+        write!(f, "VIP {} {way} {}", self.address, self.interface)
+    }
 }
 
 /// Puts the wanted VIPs on the host and takes those off that are ours and no longer wanted. Each

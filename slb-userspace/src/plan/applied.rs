@@ -1,5 +1,5 @@
-//! What the kernel holds. Read back from the maps themselves, so that a new daemon knows what the
-//! one before it did, whenever that was stopped.
+//! What the kernel holds. It can be put together from the maps alone, so that a new daemon knows
+//! what the one before it did, whenever that was stopped.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,9 +11,8 @@ use slb_common::service::{BACKEND_PRESENT, Backend, Gauges, SERVICE_PRESENT, Ser
 use crate::{
     config::model::Family,
     maps::{
-        Kernel,
         operation::{Addresses, Operation, Virtual},
-        table::address,
+        words::address,
     },
 };
 
@@ -26,12 +25,25 @@ pub struct Applied {
     pub backends: BTreeMap<u32, AppliedBackend>,
     /// What leads to which service.
     pub leads: BTreeMap<Virtual, u16>,
-    /// Generation that a free slot had last.
-    pub generations: BTreeMap<u32, u8>,
+    /// Free slots that have been in use.
+    pub freed: BTreeMap<u32, Freed>,
+    /// VIPs whose bits are set.
+    pub vips: BTreeSet<IpAddr>,
+    /// Backend addresses whose bits are set.
+    pub backend_addresses: BTreeSet<IpAddr>,
+    /// Slots freed so far.
+    turns: u64,
     /// Places that have been filled, by offset, until a service draws from them.
     filled: BTreeMap<u32, Vec<u32>>,
-    /// Addresses whose bits are set; `None` where that is not known any more.
-    pub addresses: Option<(BTreeSet<IpAddr>, BTreeSet<IpAddr>)>,
+}
+
+/// A free slot that has been in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freed {
+    /// Generation that its next user gets.
+    pub generation: u8,
+    /// When it was freed, counted in freed slots.
+    pub turn: u64,
 }
 
 /// A service in use.
@@ -53,24 +65,21 @@ pub struct AppliedBackend {
 }
 
 impl Applied {
-    /// Reads the maps.
-    pub fn read(kernel: &Kernel) -> Self {
-        let mut applied = Self { leads: kernel.leads(), ..Self::default() };
-        for id in 0..kernel.max_services() {
-            let service = kernel.service(id);
-            if service.flags & SERVICE_PRESENT != 0 {
-                let places = kernel.ring(service.ring);
-                applied.services.insert(id, AppliedService { service, places });
-            }
-        }
-        for slot in 0..kernel.max_backends() {
-            let backend = kernel.backend(slot);
+    /// What was read back from the maps: services, every slot in use or not, and what leads where.
+    pub fn adopted(
+        services: BTreeMap<u16, AppliedService>,
+        slots: impl IntoIterator<Item = (u32, Backend)>,
+        leads: BTreeMap<Virtual, u16>,
+    ) -> Self {
+        let mut applied = Self { services, leads, ..Self::default() };
+        for (slot, backend) in slots {
             if backend.flags & BACKEND_PRESENT != 0 {
                 let family = applied.family(backend.service);
                 let endpoint = endpoint(family, &backend);
                 applied.backends.insert(slot, AppliedBackend { backend, endpoint });
             } else if backend.generation != 0 {
-                applied.generations.insert(slot, backend.generation);
+                let freed = Freed { generation: backend.generation, turn: 0 };
+                applied.freed.insert(slot, freed);
             }
         }
         applied
@@ -90,10 +99,13 @@ impl Applied {
             Operation::SetBackend { slot, backend } if backend.flags & BACKEND_PRESENT != 0 => {
                 let endpoint = endpoint(self.family(backend.service), backend);
                 self.backends.insert(*slot, AppliedBackend { backend: *backend, endpoint });
+                self.freed.remove(slot);
             }
             Operation::SetBackend { slot, backend } => {
                 self.backends.remove(slot);
-                self.generations.insert(*slot, backend.generation);
+                self.turns += 1;
+                let freed = Freed { generation: backend.generation, turn: self.turns };
+                self.freed.insert(*slot, freed);
             }
             Operation::FillRing { offset, places } => {
                 self.filled.insert(*offset, places.clone());
@@ -110,11 +122,10 @@ impl Applied {
                 self.services.remove(service);
             }
             Operation::SetAddresses { which, addresses } => {
-                let set = self.addresses.get_or_insert_default();
                 let addresses = addresses.iter().copied().collect();
                 match which {
-                    Addresses::Vips => set.0 = addresses,
-                    Addresses::Backends => set.1 = addresses,
+                    Addresses::Vips => self.vips = addresses,
+                    Addresses::Backends => self.backend_addresses = addresses,
                 }
             }
             Operation::Lead { from, service } => {
@@ -124,11 +135,6 @@ impl Applied {
                 self.leads.remove(from);
             }
         }
-    }
-
-    /// VIPs that lead to a service.
-    pub fn vips(&self, service: u16) -> impl Iterator<Item = &Virtual> {
-        self.leads.iter().filter(move |(_, to)| **to == service).map(|(from, _)| from)
     }
 
     /// Slots of a service.

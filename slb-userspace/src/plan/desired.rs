@@ -48,6 +48,8 @@ pub struct DesiredBackend {
     pub weight: u16,
     /// True if new connections may go there now.
     pub usable: bool,
+    /// What is known of its health, kept in the kernel for the next daemon.
+    pub health: Health,
     /// Where frames to it go, if that is known.
     pub hop: Option<NextHop>,
 }
@@ -95,6 +97,7 @@ fn service_of(
             endpoint: backend.endpoint(),
             weight: backend.weight,
             usable: backend.role == role && able(&backend),
+            health: health(instance, listener, backend, circumstances),
             hop: circumstances.hops.get(&backend.address).copied(),
         })
         .collect();
@@ -126,14 +129,23 @@ fn able(
     backend: &Backend,
     circumstances: &Circumstances,
 ) -> bool {
+    let health = health(instance, listener, backend, circumstances);
+    backend.weight > 0
+        && matches!(health, Health::Healthy | Health::Unchecked)
+        && circumstances.hops.contains_key(&backend.address)
+}
+
+fn health(
+    instance: &Instance,
+    listener: &Listener,
+    backend: &Backend,
+    circumstances: &Circumstances,
+) -> Health {
     let key = TargetKey {
         instance: instance.name.clone(),
         protocol: listener.protocol,
         port: listener.port,
         backend: backend.endpoint(),
     };
-    let health = circumstances.health.get(&key).copied().unwrap_or(Health::Checking);
-    backend.weight > 0
-        && matches!(health, Health::Healthy | Health::Unchecked)
-        && circumstances.hops.contains_key(&backend.address)
+    circumstances.health.get(&key).copied().unwrap_or(Health::Checking)
 }

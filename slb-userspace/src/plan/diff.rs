@@ -3,25 +3,28 @@
 //! nothing leads to them before they go.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
 };
 
-use slb_common::service::{
-    BACKEND_PRESENT, Backend, Gauges, Ring, SERVICE_PRESENT, SERVICE_STOPPED, Service,
+use slb_common::{
+    next_hop::NextHop,
+    service::{self, BACKEND_PRESENT, Backend, Ring, SERVICE_PRESENT, SERVICE_STOPPED, Service},
 };
 
 use super::{
-    applied::{Applied, idle},
+    applied::Applied,
     arena::Arena,
     desired::{DesiredBackend, DesiredService},
+    entrances::{Bits, Leads, backends, vips, virtuals},
     rings::{self, Candidate, Places},
 };
 use crate::{
     config::model::{Family, Scheduler},
+    health::Health,
     maps::{
-        kernel::{number, same_service, words},
-        operation::{Addresses, Operation, Virtual},
+        operation::Operation,
+        words::{number, same_service, words},
     },
 };
 
@@ -34,6 +37,10 @@ pub struct Room {
     pub backends: u32,
     /// Places of the ring arena.
     pub ring_slots: u32,
+    /// Ports of VIPs, in each family.
+    pub leads: u32,
+    /// VIPs.
+    pub vips: u32,
 }
 
 /// Why there is no plan.
@@ -57,6 +64,18 @@ pub enum NoRoom {
          with common divisors (100, 50) instead of (97, 53)"
     )]
     Rings(u32),
+    /// Too many ports of VIPs.
+    #[error(
+        "{0} ports of VIPs (VIPs × listeners) in one address family are all that fit\nhint: raise \
+         dataplane.max_backends; it takes effect after `slbd --detach` and a new start"
+    )]
+    Leads(u32),
+    /// Too many VIPs.
+    #[error(
+        "{0} VIPs are all that fit, those that go included until they have gone\nhint: raise \
+         dataplane.max_backends; it takes effect after `slbd --detach` and a new start"
+    )]
+    Vips(u32),
 }
 
 /// A list of writes, and what becomes of the services.
@@ -68,13 +87,15 @@ pub struct Plan {
     pub services: Vec<u16>,
 }
 
-/// Makes the plan. `resting` are stretches of the arena that a program may still be reading.
+/// Makes the plan. `hops` are the known next hops by backend address, `resting` stretches of the
+/// arena that a program may still be reading.
 ///
 /// # Errors
 /// The maps are too small.
 pub fn diff(
     applied: &Applied,
     desired: &[DesiredService],
+    hops: &HashMap<IpAddr, NextHop>,
     room: Room,
     resting: &[(u32, u32)],
 ) -> Result<Plan, NoRoom> {
@@ -84,9 +105,11 @@ pub fn diff(
         planner.keep(*id, service)?;
     }
     planner.let_go(&ids);
-    planner.addresses(desired, &ids);
-    planner.leads(desired, &ids);
-    Ok(planner.finish(ids))
+    planner.follow(hops);
+    let leads = Leads::of(applied, desired, &ids, room.leads)?;
+    let vips = vips(applied, desired, &ids, room.vips)?;
+    let backends = backends(applied, desired);
+    Ok(planner.finish(ids, vips, backends, leads))
 }
 
 struct Planner<'a> {
@@ -95,15 +118,14 @@ struct Planner<'a> {
     arena: Arena,
     /// Slots by service and endpoint.
     slots: HashMap<(u16, SocketAddr), u32>,
-    /// No slot below this one is free.
-    next_free: u32,
+    /// Slots that a desired backend has.
+    kept: HashSet<u32>,
+    /// Free slots in the order of their use, once one has been asked for.
+    free: Option<std::vec::IntoIter<u32>>,
     backends: Vec<Operation>,
     rings: Vec<Operation>,
     services: Vec<Operation>,
     retired: Vec<Operation>,
-    unled: Vec<Operation>,
-    led: Vec<Operation>,
-    addresses: Vec<Operation>,
 }
 
 impl<'a> Planner<'a> {
@@ -117,14 +139,12 @@ impl<'a> Planner<'a> {
             room,
             arena: Arena::new(room.ring_slots, rings.chain(resting.iter().copied())),
             slots: slots(applied),
-            next_free: 0,
+            kept: HashSet::new(),
+            free: None,
             backends: Vec::new(),
             rings: Vec::new(),
             services: Vec::new(),
             retired: Vec::new(),
-            unled: Vec::new(),
-            led: Vec::new(),
-            addresses: Vec::new(),
         }
     }
 
@@ -189,7 +209,7 @@ impl<'a> Planner<'a> {
         };
         let generation = match own {
             Some(applied) => applied.backend.generation,
-            None => self.applied.generations.get(&slot).map_or(0, |last| last.wrapping_add(1)),
+            None => self.applied.freed.get(&slot).map_or(0, |freed| freed.generation),
         };
         // What was known of the way there stays until something better is.
         let hop = backend.hop.or(own.map(|applied| applied.backend.hop)).unwrap_or_default();
@@ -205,20 +225,28 @@ impl<'a> Planner<'a> {
             },
             service: id,
             generation,
-            reserved: [0; 15],
+            health: health_number(backend.health),
+            reserved: [0; 14],
         };
+        self.kept.insert(slot);
         if own.is_none_or(|applied| applied.backend != value) {
             self.backends.push(Operation::SetBackend { slot, backend: value });
         }
         Ok(slot)
     }
 
+    /// Slots never used come first, then those that were freed the longest ago: a packet that is
+    /// late meets nobody new.
     fn free_slot(&mut self) -> Result<u32, NoRoom> {
-        let slot = (self.next_free..self.room.backends)
-            .find(|slot| !self.applied.backends.contains_key(slot))
-            .ok_or(NoRoom::Backends(self.room.backends))?;
-        self.next_free = slot + 1;
-        Ok(slot)
+        let applied = self.applied;
+        let free = self.free.get_or_insert_with(|| {
+            let mut free: Vec<u32> = (0..self.room.backends)
+                .filter(|slot| !applied.backends.contains_key(slot))
+                .collect();
+            free.sort_by_key(|slot| applied.freed.get(slot).map_or(0, |freed| freed.turn + 1));
+            free.into_iter()
+        });
+        free.next().ok_or(NoRoom::Backends(self.room.backends))
     }
 
     /// The ring of a service: the one it has, if that is the same, or a new one elsewhere.
@@ -256,98 +284,33 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Bits for every VIP and backend that packets may still belong to.
-    fn addresses(&mut self, desired: &[DesiredService], ids: &[u16]) {
-        let vips = desired.iter().flat_map(|service| service.vips.iter().copied());
-        let leaving = self
-            .applied
-            .leads
-            .iter()
-            .filter(|(_, id)| !ids.contains(id) && self.applied.services.contains_key(id));
-        let before = self.applied.addresses.clone().unwrap_or_default();
-        // VIPs of services that still drain have no lead any more: their bits stay as they are.
-        let draining = self.applied.services.keys().any(|id| !ids.contains(id));
-        let kept = before.0.into_iter().filter(|_| draining);
-        let vips: BTreeSet<IpAddr> =
-            vips.chain(leaving.map(|(from, _)| from.vip)).chain(kept).collect();
-        let wanted = desired.iter().flat_map(|service| &service.backends);
-        let backends: BTreeSet<IpAddr> = wanted
-            .map(|backend| backend.endpoint.ip())
-            .chain(self.applied.backends.values().map(|applied| applied.endpoint.ip()))
-            .collect();
-        let before = self.applied.addresses.as_ref();
-        if before.is_none_or(|(before, _)| *before != vips) {
-            let addresses = vips.into_iter().collect();
-            self.addresses.push(Operation::SetAddresses { which: Addresses::Vips, addresses });
-        }
-        if before.is_none_or(|(_, before)| *before != backends) {
-            let addresses = backends.into_iter().collect();
-            self.addresses.push(Operation::SetAddresses { which: Addresses::Backends, addresses });
-        }
-    }
-
-    fn leads(&mut self, desired: &[DesiredService], ids: &[u16]) {
-        let wanted: BTreeMap<Virtual, u16> = desired
-            .iter()
-            .zip(ids)
-            .flat_map(|(service, id)| virtuals(service).map(|from| (from, *id)))
-            .collect();
-        for from in self.applied.leads.keys().filter(|from| !wanted.contains_key(from)) {
-            self.unled.push(Operation::Unlead { from: *from });
-        }
-        for (from, service) in wanted {
-            if self.applied.leads.get(&from) != Some(&service) {
-                self.led.push(Operation::Lead { from, service });
+    /// Backends that still drain follow their next hops as well.
+    fn follow(&mut self, hops: &HashMap<IpAddr, NextHop>) {
+        for (slot, left) in &self.applied.backends {
+            let known = hops.get(&left.endpoint.ip()).copied();
+            if let Some(hop) = known.filter(|hop| *hop != left.backend.hop)
+                && !self.kept.contains(slot)
+            {
+                let backend = Backend { hop, ..left.backend };
+                self.backends.push(Operation::SetBackend { slot: *slot, backend });
             }
         }
     }
 
-    fn finish(self, services: Vec<u16>) -> Plan {
+    /// A bit is set before anything needs it, and cleared when nothing does any more.
+    fn finish(self, services: Vec<u16>, vips: Bits, backends: Bits, leads: Leads) -> Plan {
         let operations = [
-            self.unled,
+            leads.removed,
+            vips.widened.into_iter().chain(backends.widened).collect(),
             self.backends,
             self.rings,
             self.services,
             self.retired,
-            self.addresses,
-            self.led,
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        Plan { operations, services }
+            leads.added,
+            vips.narrowed.into_iter().chain(backends.narrowed).collect(),
+        ];
+        Plan { operations: operations.into_iter().flatten().collect(), services }
     }
-}
-
-/// Frees slots and services that nobody wants and no entry names any more.
-pub fn reclaim(
-    applied: &Applied,
-    desired: &[DesiredService],
-    ids: &[u16],
-    gauges: impl Fn(u32) -> Gauges,
-) -> Vec<Operation> {
-    let wanted: HashSet<(u16, SocketAddr)> = ids
-        .iter()
-        .zip(desired)
-        .flat_map(|(id, service)| service.backends.iter().map(|backend| (*id, backend.endpoint)))
-        .collect();
-    let mut operations = Vec::new();
-    let mut freed = BTreeSet::new();
-    for (slot, backend) in &applied.backends {
-        let name = (backend.backend.service, backend.endpoint);
-        if !wanted.contains(&name) && idle(gauges(*slot)) {
-            let empty = Backend { flags: 0, weight: 0, ..backend.backend };
-            operations.push(Operation::SetBackend { slot: *slot, backend: empty });
-            freed.insert(*slot);
-        }
-    }
-    for (id, service) in &applied.services {
-        if !ids.contains(id) && applied.slots(*id).all(|(slot, _)| freed.contains(&slot)) {
-            let to = Service { flags: 0, ring: Ring::EMPTY, ..service.service };
-            operations.push(Operation::SetService { service: *id, to });
-        }
-    }
-    operations
 }
 
 fn slots(applied: &Applied) -> HashMap<(u16, SocketAddr), u32> {
@@ -357,9 +320,13 @@ fn slots(applied: &Applied) -> HashMap<(u16, SocketAddr), u32> {
     applied.backends.iter().map(named).collect()
 }
 
-fn virtuals(service: &DesiredService) -> impl Iterator<Item = Virtual> {
-    let (port, protocol) = (service.port, service.protocol);
-    service.vips.iter().map(move |vip| Virtual { vip: *vip, port, protocol })
+/// The number that stands for a health in the kernel.
+const fn health_number(health: Health) -> u8 {
+    match health {
+        Health::Healthy => service::health::HEALTHY,
+        Health::Unhealthy => service::health::UNHEALTHY,
+        Health::Checking | Health::Unchecked => service::health::UNKNOWN,
+    }
 }
 
 const fn family_number(family: Family) -> u8 {

@@ -1,11 +1,14 @@
 //! From what is wanted to a list of writes. Everything here is pure: [`desired`] says what the
 //! kernel should hold, [`rings`] turns weights into rings, [`arena`] finds room for them, and
-//! [`diff`] compares with what the kernel holds ([`applied`]) and orders the writes.
+//! [`diff`] compares with what the kernel holds ([`applied`]) and orders the writes, among them
+//! those to what packets come in by (`entrances`). [`reclaim`] frees what nobody needs any more.
 
 pub mod applied;
 pub mod arena;
 pub mod desired;
 pub mod diff;
+mod entrances;
+pub mod reclaim;
 pub mod rings;
 
 #[cfg(test)]

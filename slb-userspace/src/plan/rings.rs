@@ -7,7 +7,7 @@ use slb_common::{
     service::{LEAST_CONNECTIONS_MAX, Ring, scheduler},
 };
 
-use crate::{config::model::Scheduler, maps::kernel::words};
+use crate::{config::model::Scheduler, maps::words::words};
 
 /// Places of a Maglev table: Google's and Katran's prime.
 pub const MAGLEV_PLACES: u32 = 65_537;

@@ -1,184 +1,22 @@
-//! Plans carried out write by write on a kernel of ordinary memory, which is looked at between any
-//! two writes as a packet would.
+//! Plans carried out write by write on a kernel of ordinary memory (`world`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
-};
+mod world;
+
+use std::{collections::HashMap, net::IpAddr};
 
 use proptest::prelude::*;
 use slb_common::{
-    next_hop::{HOP_VALID, NextHop},
-    service::{
-        BACKEND_PRESENT, Backend, Gauges, SERVICE_PRESENT, SERVICE_STOPPED, Service, Timeouts,
-    },
+    next_hop::NextHop,
+    service::{self, BACKEND_PRESENT, Backend, SERVICE_PRESENT, SERVICE_STOPPED},
 };
 
+use self::world::{HOP, SMALL, World, service};
 use super::{
     applied::Applied,
-    desired::{DesiredBackend, DesiredService},
-    diff::{NoRoom, Plan, Room, diff, reclaim},
+    desired::DesiredService,
+    diff::{NoRoom, diff},
 };
-use crate::{
-    config::model::{Family, Protocol, Scheduler},
-    maps::operation::{Addresses, Operation, Virtual},
-};
-
-const ROOM: Room = Room { services: 64, backends: 512, ring_slots: 65_536 };
-const SMALL: Room = Room { services: 8, backends: 64, ring_slots: 4096 };
-const HOP: NextHop = NextHop {
-    destination: [2; 6],
-    vlan: 0,
-    source: [4; 6],
-    reserved: 0,
-    interface: 7,
-    state: HOP_VALID,
-};
-
-/// What the maps would hold.
-#[derive(Default)]
-struct Memory {
-    services: BTreeMap<u16, Service>,
-    backends: BTreeMap<u32, Backend>,
-    arena: BTreeMap<u32, u32>,
-    leads: BTreeMap<Virtual, u16>,
-    vips: BTreeSet<IpAddr>,
-    backend_addresses: BTreeSet<IpAddr>,
-}
-
-impl Memory {
-    fn apply(&mut self, operation: &Operation) {
-        match operation.clone() {
-            Operation::SetBackend { slot, backend } => {
-                self.backends.insert(slot, backend);
-            }
-            Operation::FillRing { offset, places } => {
-                self.arena.extend((offset..).zip(places));
-            }
-            Operation::SetService { service, to } => {
-                self.services.insert(service, to);
-            }
-            Operation::SetAddresses { which: Addresses::Vips, addresses } => {
-                self.vips = addresses.into_iter().collect();
-            }
-            Operation::SetAddresses { which: Addresses::Backends, addresses } => {
-                self.backend_addresses = addresses.into_iter().collect();
-            }
-            Operation::Lead { from, service } => {
-                self.leads.insert(from, service);
-            }
-            Operation::Unlead { from } => {
-                self.leads.remove(&from);
-            }
-        }
-    }
-
-    fn places(&self, service: &Service) -> Vec<u32> {
-        let offset = service.ring.offset();
-        (offset..offset + service.ring.length()).map(|place| self.arena[&place]).collect()
-    }
-
-    /// What must hold whenever a packet may come.
-    fn check(&self) {
-        for (from, id) in &self.leads {
-            let service = &self.services[id];
-            assert!(service.flags & SERVICE_PRESENT != 0, "{from:?} leads to no service");
-            assert_eq!(service.port, from.port);
-            assert!(self.vips.contains(&from.vip), "{from:?} leads, but its bit is not set");
-        }
-        for (id, service) in &self.services {
-            for slot in self.places(service) {
-                let backend = &self.backends[&slot];
-                assert!(backend.flags & BACKEND_PRESENT != 0, "service {id} draws a free slot");
-                assert_eq!(backend.service, *id, "service {id} draws another's backend");
-                assert!(backend.hop.usable(), "service {id} draws a backend out of reach");
-            }
-        }
-    }
-
-    /// What the plan promised, once it has been carried out.
-    fn check_holds(&self, desired: &[DesiredService], ids: &[u16]) {
-        for (wanted, id) in desired.iter().zip(ids) {
-            let service = &self.services[id];
-            assert_eq!(service.flags, SERVICE_PRESENT | wanted.flags);
-            for vip in &wanted.vips {
-                let from = Virtual { vip: *vip, port: wanted.port, protocol: wanted.protocol };
-                assert_eq!(self.leads[&from], *id);
-            }
-            let drawn: BTreeSet<[u8; 2]> =
-                self.places(service).iter().map(|slot| self.backends[slot].port).collect();
-            let usable: BTreeSet<[u8; 2]> = wanted
-                .backends
-                .iter()
-                .filter(|backend| backend.usable)
-                .map(|backend| backend.endpoint.port().to_be_bytes())
-                .collect();
-            assert_eq!(drawn, usable);
-            for backend in &wanted.backends {
-                assert!(self.backend_addresses.contains(&backend.endpoint.ip()));
-            }
-        }
-        assert_eq!(
-            self.leads.len(),
-            desired.iter().map(|service| service.vips.len()).sum::<usize>()
-        );
-    }
-}
-
-/// A kernel with everything that belongs to it.
-#[derive(Default)]
-struct World {
-    memory: Memory,
-    applied: Applied,
-    resting: Vec<(u32, u32)>,
-}
-
-impl World {
-    fn carry_out(&mut self, desired: &[DesiredService]) -> Plan {
-        let plan = diff(&self.applied, desired, ROOM, &self.resting).expect("room enough");
-        self.resting.clear();
-        for operation in &plan.operations {
-            if let Operation::SetService { service, .. } = operation
-                && let Some(before) = self.applied.services.get(service)
-            {
-                let ring = before.service.ring;
-                self.resting.push((ring.offset(), ring.length()));
-            }
-            self.write(operation);
-        }
-        self.memory.check_holds(desired, &plan.services);
-        plan
-    }
-
-    fn write(&mut self, operation: &Operation) {
-        self.memory.apply(operation);
-        self.applied.note(operation);
-        self.memory.check();
-    }
-}
-
-/// A service on 10.0.0.`number`, port 80, with backends that differ in their ports.
-fn service(number: u8, scheduler: Scheduler, backends: &[(u16, u16, bool)]) -> DesiredService {
-    DesiredService {
-        instance: format!("instance{number}"),
-        protocol: Protocol::Tcp,
-        port: 80,
-        family: Family::V4,
-        vips: [IpAddr::from([10, 0, 0, number])].into(),
-        scheduler,
-        timeouts: Timeouts::new(3000, 100, 200, 200),
-        flags: 0,
-        backends: backends
-            .iter()
-            .map(|(port, weight, usable)| DesiredBackend {
-                endpoint: SocketAddr::from(([10, 0, 1, number], *port)),
-                weight: *weight,
-                usable: *usable && *weight > 0,
-                hop: Some(HOP),
-            })
-            .collect(),
-    }
-}
+use crate::{config::model::Scheduler, maps::operation::Operation};
 
 #[test]
 fn the_same_wish_again_writes_nothing() {
@@ -189,7 +27,7 @@ fn the_same_wish_again_writes_nothing() {
 }
 
 #[test]
-fn a_health_change_writes_one_ring_and_one_service() {
+fn a_health_change_writes_one_backend_one_ring_and_one_service() {
     let mut world = World::default();
     let backends = |usable| [(1, 3, true), (2, 2, usable)];
     world.carry_out(&[
@@ -202,24 +40,92 @@ fn a_health_change_writes_one_ring_and_one_service() {
     ]);
     assert!(matches!(
         plan.operations.as_slice(),
-        [Operation::FillRing { .. }, Operation::SetService { service: 0, .. }]
+        [
+            Operation::SetBackend { slot: 1, .. },
+            Operation::FillRing { .. },
+            Operation::SetService { service: 0, .. }
+        ]
     ));
+    let health = |slot| world.memory.backends[&slot].health;
+    assert_eq!((health(0), health(1)), (service::health::HEALTHY, service::health::UNHEALTHY));
 }
 
 #[test]
-fn a_removed_backend_keeps_its_slot_until_its_entries_are_gone() {
+fn a_removed_backend_keeps_its_slot_until_it_was_idle_in_two_sweeps_in_a_row() {
     let mut world = World::default();
     world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true), (2, 1, true)])]);
-    let desired = [service(1, Scheduler::Wrr, &[(1, 1, true)])];
-    let ids = world.carry_out(&desired).services;
-    let busy = |slot| Gauges { active: u64::from(slot == 1), inactive: 0 };
-    assert_eq!(reclaim(&world.applied, &desired, &ids, busy), []);
-    let freed = reclaim(&world.applied, &desired, &ids, |_| Gauges::default());
-    assert_eq!(freed.len(), 1);
-    freed.iter().for_each(|operation| world.write(operation));
-    // The next user of the slot is another generation.
-    world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true), (3, 1, true)])]);
+    world.sweep(&[]);
+    world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true)])]);
+    for busy in [&[1][..], &[], &[1], &[]] {
+        assert_eq!(world.sweep(busy), []);
+    }
+    assert_eq!(world.sweep(&[]).len(), 1);
+    assert_eq!(world.memory.backends[&1].flags, 0);
+}
+
+#[test]
+fn a_backend_that_was_wanted_between_two_sweeps_keeps_its_slot() {
+    let mut world = World::default();
+    let both = [service(1, Scheduler::Wrr, &[(1, 1, true), (2, 1, true)])];
+    let one = [service(1, Scheduler::Wrr, &[(1, 1, true)])];
+    world.carry_out(&both);
+    world.carry_out(&one);
+    world.sweep(&[]);
+    world.carry_out(&both);
+    world.carry_out(&one);
+    assert_eq!(world.sweep(&[]), []);
+}
+
+#[test]
+fn the_next_user_of_a_slot_is_another_generation_also_after_a_restart() {
+    let mut world = World::with_backends(2);
+    world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true), (2, 1, true)])]);
+    world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true)])]);
+    world.sweep(&[]);
+    world.sweep(&[]);
     assert_eq!(world.memory.backends[&1].generation, 1);
+    world.restart();
+    world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true), (3, 1, true)])]);
+    let backend = world.memory.backends[&1];
+    assert_eq!((backend.port, backend.generation), (3_u16.to_be_bytes(), 1));
+}
+
+#[test]
+fn slots_that_rested_the_longest_are_used_first() {
+    let mut world = World::with_backends(3);
+    let wish = |ports: &[u16]| {
+        let backends: Vec<_> = ports.iter().map(|port| (*port, 1, true)).collect();
+        [service(1, Scheduler::Wrr, &backends)]
+    };
+    let slot = |world: &World, port: u16| {
+        let of_port = |(_, backend): &(&u32, &Backend)| {
+            backend.port == port.to_be_bytes() && backend.flags & BACKEND_PRESENT != 0
+        };
+        world.memory.backends.iter().find(of_port).map(|(slot, _)| *slot)
+    };
+    world.carry_out(&wish(&[1, 2]));
+    for left in [&[1][..], &[]] {
+        world.carry_out(&wish(left));
+        world.sweep(&[]);
+        world.sweep(&[]);
+    }
+    // Slot 1 was freed first, then slot 0; slot 2 was never used.
+    world.carry_out(&wish(&[3]));
+    world.carry_out(&wish(&[3, 4]));
+    assert_eq!((slot(&world, 3), slot(&world, 4)), (Some(2), Some(1)));
+}
+
+#[test]
+fn a_backend_that_drains_follows_its_next_hop() {
+    let mut world = World::default();
+    world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true)])]);
+    let moved = NextHop { destination: [9; 6], ..HOP };
+    world.hops.insert(IpAddr::from([10, 0, 1, 1]), moved);
+    world.carry_out(&[]);
+    assert_eq!(world.memory.backends[&0].hop, moved);
+    // What is not known any more stays as it was.
+    world.hops.clear();
+    assert_eq!(world.carry_out(&[]).operations, []);
 }
 
 #[test]
@@ -237,15 +143,39 @@ fn a_backend_that_comes_back_while_it_drains_gets_its_own_slot_again() {
 fn a_removed_listener_takes_nothing_new_and_goes_when_its_entries_are_gone() {
     let mut world = World::default();
     world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true)])]);
-    let ids = world.carry_out(&[]).services;
+    world.carry_out(&[]);
     let left = world.memory.services[&0];
     assert_eq!(left.ring.length(), 0);
     assert_eq!(left.flags, SERVICE_PRESENT | SERVICE_STOPPED);
     assert!(world.memory.vips.contains(&IpAddr::from([10, 0, 0, 1])), "its entries still match");
-    let freed = reclaim(&world.applied, &[], &ids, |_| Gauges::default());
-    freed.iter().for_each(|operation| world.write(operation));
+    world.sweep(&[]);
+    world.sweep(&[]);
     assert_eq!(world.memory.services[&0].flags, 0);
     assert_eq!(world.applied.services.len(), 0);
+    // With its last entry go the bits of its addresses.
+    world.carry_out(&[]);
+    assert!(world.memory.vips.is_empty() && world.memory.backend_addresses.is_empty());
+}
+
+#[test]
+fn a_removed_listener_keeps_its_vip_across_a_restart_while_it_drains() {
+    let mut world = World::default();
+    world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true)])]);
+    world.carry_out(&[service(2, Scheduler::Wrr, &[(1, 1, true)])]);
+    world.restart();
+    let desired = [service(2, Scheduler::Wrr, &[(1, 1, true)])];
+    assert_eq!(world.carry_out(&desired).operations, []);
+    assert!(world.memory.vips.contains(&IpAddr::from([10, 0, 0, 1])), "its entries still match");
+    assert!(world.memory.backend_addresses.contains(&IpAddr::from([10, 0, 1, 1])));
+}
+
+#[test]
+fn a_restart_writes_nothing_where_the_wish_is_the_same() {
+    let mut world = World::default();
+    let desired = [service(1, Scheduler::Wrr, &[(1, 3, true), (2, 2, false)])];
+    world.carry_out(&desired);
+    world.restart();
+    assert_eq!(world.carry_out(&desired).operations, []);
 }
 
 #[test]
@@ -263,12 +193,18 @@ fn a_listener_keeps_its_service_when_its_vips_change() {
 fn what_does_not_fit_is_refused_before_anything_is_written() {
     let applied = Applied::default();
     let many: Vec<_> = (0..9).map(|n| service(n, Scheduler::Rr, &[])).collect();
-    assert_eq!(diff(&applied, &many, SMALL, &[]), Err(NoRoom::Services(8)));
+    assert_eq!(diff(&applied, &many, &HashMap::new(), SMALL, &[]), Err(NoRoom::Services(8)));
     let backends: Vec<_> = (1..=65).map(|port| (port, 1, true)).collect();
     let wide = [service(1, Scheduler::Rr, &backends)];
-    assert_eq!(diff(&applied, &wide, SMALL, &[]), Err(NoRoom::Backends(64)));
+    assert_eq!(diff(&applied, &wide, &HashMap::new(), SMALL, &[]), Err(NoRoom::Backends(64)));
     let long = [service(1, Scheduler::Mh, &[(1, 1, true)])];
-    assert_eq!(diff(&applied, &long, SMALL, &[]), Err(NoRoom::Rings(4096)));
+    assert_eq!(diff(&applied, &long, &HashMap::new(), SMALL, &[]), Err(NoRoom::Rings(4096)));
+    let mut listeners = service(1, Scheduler::Rr, &[]);
+    listeners.vips.extend((0..16).map(|n| IpAddr::from([10, 0, 9, n])));
+    let crowd = [listeners];
+    assert_eq!(diff(&applied, &crowd, &HashMap::new(), SMALL, &[]), Err(NoRoom::Vips(16)));
+    let two = [1, 2].map(|port| DesiredService { port, ..crowd[0].clone() });
+    assert_eq!(diff(&applied, &two, &HashMap::new(), SMALL, &[]), Err(NoRoom::Leads(32)));
 }
 
 fn any_services() -> impl Strategy<Value = Vec<DesiredService>> {
@@ -282,31 +218,45 @@ fn any_services() -> impl Strategy<Value = Vec<DesiredService>> {
     let backends = prop::collection::btree_map(1_u16..6, (0_u16..=4, any::<bool>()), 0..5);
     let services = prop::collection::btree_map(1_u8..5, (scheduler, backends), 0..4);
     services.prop_map(|services| {
-        let service_of =
-            |(number, (scheduler, backends)): (u8, (_, BTreeMap<u16, (u16, bool)>))| {
-                let backends: Vec<_> = backends
-                    .into_iter()
-                    .map(|(port, (weight, usable))| (port, weight, usable))
-                    .collect();
-                service(number, scheduler, &backends)
-            };
-        services.into_iter().map(service_of).collect()
+        let mut desired = Vec::new();
+        for (number, (scheduler, backends)) in services {
+            let backends: Vec<_> = backends
+                .into_iter()
+                .map(|(port, (weight, usable))| (port, weight, usable))
+                .collect();
+            desired.push(service(number, scheduler, &backends));
+        }
+        desired
     })
+}
+
+/// What happens after a plan has been carried out.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Busy,
+    Drained,
+    Restarted,
+}
+
+fn any_fate() -> impl Strategy<Value = Fate> {
+    prop::sample::select(vec![Fate::Busy, Fate::Drained, Fate::Restarted])
 }
 
 proptest! {
     #[test]
     fn a_packet_between_any_two_writes_meets_a_whole_world(
-        wishes in prop::collection::vec((any_services(), any::<bool>()), 1..12),
+        wishes in prop::collection::vec((any_services(), any_fate()), 1..12),
     ) {
         let mut world = World::default();
-        for (desired, drained) in wishes {
-            let plan = world.carry_out(&desired);
-            if drained {
-                let gauges = |_| Gauges::default();
-                for operation in reclaim(&world.applied, &desired, &plan.services, gauges) {
-                    world.write(&operation);
+        for (desired, fate) in wishes {
+            world.carry_out(&desired);
+            match fate {
+                Fate::Drained => {
+                    world.sweep(&[]);
+                    world.sweep(&[]);
                 }
+                Fate::Restarted => world.restart(),
+                Fate::Busy => {}
             }
         }
     }

@@ -5,9 +5,10 @@ use std::{collections::HashSet, io};
 use super::{
     Finding, Level, ethtool, if_native,
     netdev::{self, XdpFeatures},
+    owner::{self, Owner},
 };
 use crate::{
-    config::model::XdpMode,
+    config::model::{DataplaneSettings, XdpMode},
     network::links::{Link, LinkKind, LinkState, LinkTable, XdpPlace},
 };
 
@@ -15,14 +16,20 @@ use crate::{
 const LARGEST_SINGLE_BUFFER_MTU: u32 = 3498;
 
 /// All of them.
-pub(super) fn findings(links: &LinkTable, name: &str, mode: XdpMode) -> Vec<Finding> {
+pub(super) fn findings(
+    links: &LinkTable,
+    name: &str,
+    settings: &DataplaneSettings,
+) -> Vec<Finding> {
+    let mode = settings.xdp_mode;
     let Some(link) = links.by_name(name) else {
         let there: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
         let evidence = format!("no interface is called `{name}`; there are {}", there.join(", "));
         return vec![Finding::failure(name, evidence).mend("correct dataplane.interfaces")];
     };
     let features = netdev::features(link.index);
-    let mut findings = vec![state(link), kind(link, links), other_program(link)];
+    let mut findings = vec![state(link), kind(link, links)];
+    findings.push(attached(link, |id| owner::of(id, name, &settings.pin_dir)));
     findings.push(mtu(link, features.as_ref().ok().copied(), mode));
     findings.push(xdp(link, features, mode));
     match ethtool::offloads(name) {
@@ -75,7 +82,7 @@ fn kind(link: &Link, links: &LinkTable) -> Finding {
     }
 }
 
-fn other_program(link: &Link) -> Finding {
+fn attached(link: &Link, owner: impl FnOnce(u32) -> Owner) -> Finding {
     let what = format!("{}: XDP programs", link.name);
     let Some(program) = link.xdp.first() else { return Finding::ok(what, "none attached") };
     let place = match program.place {
@@ -84,11 +91,13 @@ fn other_program(link: &Link) -> Finding {
         XdpPlace::Hardware => "offloaded",
     };
     let id = program.id;
-    Finding::warning(
-        what,
-        format!("program {id} is attached ({place}); it is not displaced unless it is ours"),
-    )
-    .mend(format!("bpftool prog show id {id}"))
+    let why = match owner(id) {
+        Owner::Slb => return Finding::ok(what, format!("slbd's own, program {id} ({place})")),
+        Owner::Another => "of another owner; slbd does not displace it",
+        Owner::Unknown => "slbd displaces it only if it is its own",
+    };
+    Finding::warning(what, format!("program {id} is attached ({place}), {why}"))
+        .mend(format!("bpftool prog show id {id}"))
 }
 
 fn mtu(link: &Link, features: Option<XdpFeatures>, mode: XdpMode) -> Finding {

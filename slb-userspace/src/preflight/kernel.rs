@@ -16,12 +16,11 @@ const STATUS: &str = "/proc/self/status";
 /// All of them.
 pub(super) fn findings(pin_dir: &Path) -> Vec<Finding> {
     let release = utsname::uname().map(|names| names.release().to_string_lossy().into_owned());
-    let capabilities = fs::read_to_string(STATUS);
     vec![
         version(&release.unwrap_or_default()),
         btf(Path::new(BTF).exists()),
         jit(fs::read_to_string(JIT)),
-        permissions(&capabilities.unwrap_or_default()),
+        rights(),
         pins(pin_dir, file_system(pin_dir)),
     ]
 }
@@ -53,8 +52,17 @@ fn jit(read: io::Result<String>) -> Finding {
                 .mend("sysctl -w net.core.bpf_jit_enable=1")
         }
         Ok(_) => Finding::ok("BPF JIT", "on"),
+        // It is one setting for the machine, and only the first network namespace shows it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Finding::ok("BPF JIT", "unknown: this network namespace does not show it")
+        }
         Err(error) => Finding::warning("BPF JIT", format!("{JIT} cannot be read: {error}")),
     }
+}
+
+/// Whether this process may load and attach programs.
+pub(super) fn rights() -> Finding {
+    permissions(&fs::read_to_string(STATUS).unwrap_or_default())
 }
 
 /// Number of a capability in the mask, by name; linux/capability.h.
@@ -131,6 +139,8 @@ mod tests {
         assert_eq!(jit(Ok("0\n".into())).level, Level::Warning);
         assert_eq!(jit(Ok("1\n".into())).level, Level::Ok);
         assert_eq!(jit(Ok("2\n".into())).level, Level::Ok);
+        assert_eq!(jit(Err(io::ErrorKind::NotFound.into())).level, Level::Ok);
+        assert_eq!(jit(Err(io::ErrorKind::PermissionDenied.into())).level, Level::Warning);
         assert_eq!(btf(false).level, Level::Failure);
     }
 

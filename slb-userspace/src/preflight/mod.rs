@@ -9,6 +9,7 @@ mod kernel;
 mod memory;
 mod netdev;
 mod netlink;
+mod owner;
 mod report;
 mod sysctl;
 
@@ -60,16 +61,16 @@ impl Finding {
     }
 }
 
-/// Checks the machine and the network namespace of this thread for a configuration whose tables
-/// take `table_bytes` of memory.
-pub fn run(config: &Config, table_bytes: u64) -> Vec<Finding> {
+/// Checks the machine and the network namespace of this thread for a configuration whose maps
+/// take `map_bytes` of memory.
+pub fn run(config: &Config, map_bytes: u64) -> Vec<Finding> {
     let dataplane = &config.dataplane;
     let mut findings = kernel::findings(&dataplane.pin_dir);
-    findings.push(memory::finding(table_bytes));
+    findings.push(memory::finding(map_bytes));
     match netlink::links() {
         Ok(links) => {
             for name in &dataplane.interfaces {
-                findings.extend(interface::findings(&links, name, dataplane.xdp_mode));
+                findings.extend(interface::findings(&links, name, dataplane));
                 findings.extend(sysctl::findings(name));
             }
         }
@@ -78,6 +79,11 @@ pub fn run(config: &Config, table_bytes: u64) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The capabilities that this process lacks, and how to have them; nothing if it lacks none.
+pub fn missing_rights() -> Option<Finding> {
+    Some(kernel::rights()).filter(|finding| finding.level == Level::Failure)
 }
 
 /// The level of something that only native XDP cannot do.

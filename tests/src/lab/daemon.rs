@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Output},
+    process::{Child, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +22,8 @@ use super::{Lab, Namespace};
 /// Loading programs and the first health checks, on a machine that does other things too.
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// What most labs want of `[dataplane]`.
+const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536";
 
 /// A running daemon. Dropping it stops it, detaches its programs and removes its pins.
 #[derive(Debug)]
@@ -39,12 +41,24 @@ impl Slbd {
     /// Starts it with `services`: the configuration without `[daemon]` and `[dataplane]`, which
     /// the lab writes. Returns when it answers.
     pub fn start(lab: &Lab, services: &str) -> Result<Self> {
-        Self::start_with(lab, "xdp_mode = \"native\"\nmax_connections = 65_536", services)
+        Self::start_with(lab, DATAPLANE, services)
     }
 
     /// The same with own lines for `[dataplane]`, beside `interfaces` and `pin_dir`.
     pub fn start_with(lab: &Lab, dataplane: &str, services: &str) -> Result<Self> {
-        let mut daemon = Self {
+        let mut daemon = Self::prepare_with(lab, dataplane, services)?;
+        daemon.start_again()?;
+        Ok(daemon)
+    }
+
+    /// Writes the configuration and starts nothing, for [`Self::start_again`] or [`Self::run`].
+    pub fn prepare(lab: &Lab, services: &str) -> Result<Self> {
+        Self::prepare_with(lab, DATAPLANE, services)
+    }
+
+    /// The same with own lines for `[dataplane]`.
+    pub fn prepare_with(lab: &Lab, dataplane: &str, services: &str) -> Result<Self> {
+        let daemon = Self {
             balancer: lab.balancer.clone(),
             interfaces: lab.interfaces(),
             work_dir: lab.work_dir(),
@@ -54,7 +68,6 @@ impl Slbd {
             kept: false,
         };
         daemon.write_config(services)?;
-        daemon.start_again()?;
         Ok(daemon)
     }
 
@@ -102,12 +115,20 @@ impl Slbd {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What an `slb` command prints with `--json`.
+    /// What an `slb` command prints with `--json`; also when it found a problem (exit code 1).
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
-        let text = self.slb_ok(&arguments)?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("slb {} printed: {text}", arguments.join(" ")))
+        let output = self.slb(&arguments)?;
+        serde_json::from_slice(&output.stdout).with_context(|| {
+            format!(
+                "slb {}: {}\n{}{}{}",
+                arguments.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr),
+                self.log_tail()
+            )
+        })
     }
 
     /// `slb status --json`.
@@ -143,6 +164,20 @@ impl Slbd {
         self.slb_ok(&["reload"]).map(drop)
     }
 
+    /// Writes other services into the configuration and tells nobody.
+    pub fn write_config(&self, services: &str) -> Result<()> {
+        let text = format!(
+            "[daemon]\nsocket = {:?}\nstate_dir = {:?}\n\n[dataplane]\ninterfaces = {:?}\n\
+             pin_dir = {:?}\n{}\n\n{services}",
+            self.socket(),
+            self.work_dir.join("state"),
+            self.interfaces,
+            self.pin_dir,
+            self.dataplane
+        );
+        fs::write(self.config_path(), text).context("write slb.toml")
+    }
+
     /// Ends it in the orderly way; its programs stay attached and its maps pinned.
     pub fn stop(&mut self) -> Result<()> {
         self.end(Signal::SIGTERM)
@@ -153,12 +188,41 @@ impl Slbd {
         self.end(Signal::SIGKILL)
     }
 
-    /// Detaches the programs and removes the pins, whether the daemon runs or not.
-    pub fn detach(&self) -> Result<()> {
+    /// Makes it read its file again, as `systemctl reload` does.
+    pub fn hang_up(&self) -> Result<()> {
+        let child = self.child.as_ref().context("slbd does not run")?;
+        Ok(kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP)?)
+    }
+
+    /// Detaches the programs and removes the pins, whether the daemon runs or not; returns what
+    /// it printed.
+    pub fn detach(&self) -> Result<String> {
         let slbd = path_text(&binary("slbd")?);
-        self.balancer
-            .output(&slbd, &["--detach", "--config", &path_text(&self.config_path())])
-            .map(drop)
+        self.balancer.output(&slbd, &["--detach", "--config", &path_text(&self.config_path())])
+    }
+
+    /// Runs another `slbd` on this daemon's configuration until it ends, and returns what it said.
+    pub fn run(&self, arguments: &[&str]) -> Result<Output> {
+        let mut child = self
+            .balancer
+            .command(&path_text(&binary("slbd")?))
+            .arg("--config")
+            .arg(self.config_path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("start slbd")?;
+        let begun = Instant::now();
+        while child.try_wait()?.is_none() {
+            if begun.elapsed() > START_LIMIT {
+                child.kill()?;
+                bail!("slbd {} still runs after {START_LIMIT:?}", arguments.join(" "));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().context("wait for slbd")
     }
 
     /// Whether the process lives.
@@ -193,19 +257,6 @@ impl Slbd {
         self.work_dir.join("slbd.log")
     }
 
-    fn write_config(&self, services: &str) -> Result<()> {
-        let text = format!(
-            "[daemon]\nsocket = {:?}\nstate_dir = {:?}\n\n[dataplane]\ninterfaces = {:?}\n\
-             pin_dir = {:?}\n{}\n\n{services}",
-            self.socket(),
-            self.work_dir.join("state"),
-            self.interfaces,
-            self.pin_dir,
-            self.dataplane
-        );
-        fs::write(self.config_path(), text).context("write slb.toml")
-    }
-
     fn wait_until_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         loop {
@@ -215,7 +266,9 @@ impl Slbd {
                 self.child = None;
                 bail!("slbd ended at once: {status}\n{}", self.log_tail());
             }
-            if self.socket().exists() && self.slb(&["status", "--json"])?.status.success() {
+            // 1: it answers, and something is wrong, as long as no check has had its answer.
+            let code = || anyhow::Ok(self.slb(&["status"])?.status.code());
+            if self.socket().exists() && matches!(code()?, Some(0 | 1)) {
                 return Ok(());
             }
             ensure!(
@@ -256,7 +309,7 @@ impl Drop for Slbd {
         let mut cleaned = self.end(Signal::SIGTERM);
         // No pins: it never got as far as loading, or has been detached.
         if self.pin_dir.exists() {
-            cleaned = cleaned.and(self.detach());
+            cleaned = cleaned.and(self.detach().map(drop));
         }
         if let Err(error) = cleaned
             && !thread::panicking()

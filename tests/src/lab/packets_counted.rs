@@ -1,4 +1,5 @@
-//! The kernel's own count of packets at a host: an oracle that shares nothing with the balancer.
+//! The kernel's own count of packets and bytes at a host: an oracle that shares nothing with the
+//! balancer.
 
 use std::{fs, ops::Sub};
 
@@ -49,7 +50,33 @@ impl Sub for PacketsCounted {
     }
 }
 
-/// `snmp` has two lines per protocol: names, then values.
+/// Bytes of IPv4 packets of one namespace, headers included, from /proc/net/netstat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BytesCounted {
+    /// Sent by this host.
+    pub sent: u64,
+    /// Received by this host.
+    pub received: u64,
+}
+
+impl BytesCounted {
+    /// Since the namespace was made.
+    pub fn read(namespace: &Namespace) -> Result<Self> {
+        let netstat = namespace.run(|| fs::read_to_string("/proc/thread-self/net/netstat"))??;
+        let value = |name| column(&netstat, "IpExt:", name).context("read netstat");
+        Ok(Self { sent: value("OutOctets")?, received: value("InOctets")? })
+    }
+}
+
+impl Sub for BytesCounted {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self { sent: self.sent - earlier.sent, received: self.received - earlier.received }
+    }
+}
+
+/// `snmp` and `netstat` have two lines per protocol: names, then values.
 fn column(text: &str, protocol: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter(|line| line.starts_with(protocol));
     let position = lines.next()?.split(' ').position(|field| field == name)?;

@@ -2,8 +2,8 @@
 
 mod compiler;
 mod linker;
-mod packages;
-mod step;
+pub(crate) mod packages;
+pub(crate) mod step;
 
 use std::fs;
 use std::process::Command;
@@ -20,6 +20,8 @@ pub(crate) enum Scope {
     Build,
     /// To build, and to make network namespaces with real traffic.
     Labs,
+    /// To build, and to run the same in a virtual machine with Debian's kernel.
+    Guest,
     /// To build, to run labs, to run all tests. Also says what was there already.
     Everything,
 }
@@ -32,6 +34,17 @@ const LAB_TOOLS: [(&str, &str, &str); 4] = [
     ("tcpdump", "tcpdump", "looking at the wire"),
 ];
 
+/// The same for the virtual machine. Its file system is put together from this machine's.
+const GUEST_TOOLS: [(&str, &str, &str); 7] = [
+    ("qemu-system-x86_64", "qemu-system-x86", "the virtual machine"),
+    ("busybox", "busybox-static", "the guest's shell"),
+    ("cpio", "cpio", "the guest's file system"),
+    ("depmod", "kmod", "the guest's modules"),
+    ("ip", "iproute2", "copied into the guest"),
+    ("ethtool", "ethtool", "copied into the guest"),
+    ("nft", "nftables", "copied into the guest"),
+];
+
 /// Makes the machine ready; does nothing where nothing is missing.
 ///
 /// # Errors
@@ -39,15 +52,13 @@ const LAB_TOOLS: [(&str, &str, &str); 4] = [
 pub(crate) fn run(scope: Scope) -> Result<()> {
     let mut report = Report::new(scope == Scope::Everything);
     report.step("C compiler and linker", c_compiler());
-    if scope != Scope::Build {
-        for (program, package, reason) in LAB_TOOLS {
-            report.step(&format!("{program} ({reason})"), packages::program(program, package));
-        }
+    for (program, package, reason) in scope.tools() {
+        report.step(&format!("{program} ({reason})"), packages::program(program, package));
     }
     // The compiler first: the linker is built for the LLVM that the compiler uses.
     report.step("eBPF compiler", compiler::ensure());
     report.step("bpf-linker", linker::ensure());
-    if scope != Scope::Build {
+    if matches!(scope, Scope::Labs | Scope::Everything) {
         report.step("BPF file system at /sys/fs/bpf", bpf_file_system());
     }
     if scope == Scope::Everything {
@@ -57,6 +68,16 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     match toolchain::find() {
         Ok(_) => Ok(()),
         Err(missing) => bail!("{}", toolchain::explain(&missing)),
+    }
+}
+
+impl Scope {
+    fn tools(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        match self {
+            Self::Build => &[],
+            Self::Labs | Self::Everything => &LAB_TOOLS,
+            Self::Guest => &GUEST_TOOLS,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Debian's packages.
 
 use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::step::{self, Outcome};
@@ -19,9 +20,15 @@ pub(crate) fn is_debian() -> bool {
 
 /// Whether a program of that name is on `PATH` or where only root's is.
 pub(crate) fn is_on_path(program: &str) -> bool {
+    on_path(program).is_some()
+}
+
+/// The program of that name on `PATH` or where only root's is.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let of_root = ["/usr/sbin", "/sbin"].map(Into::into);
-    env::split_paths(&path).chain(of_root).any(|directory| directory.join(program).is_file())
+    let mut places = env::split_paths(&path).chain(of_root).map(|place| place.join(program));
+    places.find(|place| place.is_file())
 }
 
 /// Makes sure of a program that a package brings.
@@ -56,6 +63,22 @@ pub(crate) fn install(packages: &[&str]) -> Outcome {
 pub(crate) fn update() -> Result<(), String> {
     let mut update = apt_get();
     step::quietly(update.arg("update"))
+}
+
+/// Fetches a package's file into `directory`, without installing it. Needs no root.
+///
+/// # Errors
+/// The end of its output.
+pub(crate) fn download(package: &str, directory: &Path) -> Result<(), String> {
+    let mut download = apt_get();
+    step::quietly(download.args(["download", package]).current_dir(directory))
+}
+
+/// The packages whose names begin so, by the present package lists.
+pub(crate) fn known(prefix: &str) -> Vec<String> {
+    let output = Command::new("apt-cache").args(["pkgnames", prefix]).output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
 }
 
 /// The version that `apt-get install` would install, by the present package lists.

@@ -105,7 +105,8 @@ pub(crate) fn quietly(command: &mut Command) -> Result<(), String> {
     }
 }
 
-fn last_lines(text: &str) -> String {
+/// The last lines that are not empty, indented.
+pub(crate) fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let end = &lines[lines.len().saturating_sub(8)..];
     end.iter().map(|line| format!("      {line}")).collect::<Vec<_>>().join("\n")

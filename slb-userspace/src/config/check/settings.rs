@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -28,11 +27,7 @@ pub(super) fn daemon(table: &Table<'_>, report: &mut Report<'_>) -> DaemonSettin
     {
         value.refuse("is too long for a Unix socket", report);
     }
-    DaemonSettings {
-        socket,
-        http: table.get("http").and_then(|value| http(value, report)),
-        state_dir: path(table, "state_dir", "/var/lib/slb", report),
-    }
+    DaemonSettings { socket, state_dir: path(table, "state_dir", "/var/lib/slb", report) }
 }
 
 /// Checks `[dataplane]` against what the instances need of it.
@@ -78,15 +73,6 @@ fn path(table: &Table<'_>, key: &'static str, default: &str, report: &mut Report
         value.refuse("is not an absolute path", report);
     }
     path.to_owned()
-}
-
-fn http(value: Value<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {
-    let address =
-        value.text(report)?.parse().ok().filter(|address: &SocketAddr| address.port() > 0);
-    if address.is_none() {
-        value.refuse("is not an address and port", report);
-    }
-    address
 }
 
 fn interfaces(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {

@@ -9,7 +9,6 @@ use crate::config::{load, model::*};
 const DESIGN: &str = r#"
 [daemon]
 socket = "/run/slb/slb.sock"      # API for the command line
-http = "127.0.0.1:9600"           # console, REST, metrics; off if absent
 state_dir = "/var/lib/slb"
 
 [dataplane]
@@ -84,7 +83,6 @@ fn the_design_example_parses_to_the_model_it_describes() {
     let config = Config {
         daemon: DaemonSettings {
             socket: "/run/slb/slb.sock".into(),
-            http: Some("127.0.0.1:9600".parse().unwrap()),
             state_dir: "/var/lib/slb".into(),
         },
         dataplane: DataplaneSettings {

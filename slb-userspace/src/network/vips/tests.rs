@@ -67,3 +67,13 @@ fn a_vip_is_added_to_its_new_interface_before_it_leaves_the_old_one() {
         ["Added 10.0.0.100 3", "Removed 10.0.0.100 2"]
     );
 }
+
+#[test]
+fn a_change_is_said_as_a_sentence() {
+    let change = |kind| {
+        let (address, interface) = ("10.0.0.100".parse().unwrap(), "eth0".to_owned());
+        Change { kind, address, interface }.to_string()
+    };
+    assert_eq!(change(ChangeKind::Added), "VIP 10.0.0.100 added to eth0");
+    assert_eq!(change(ChangeKind::Removed), "VIP 10.0.0.100 removed from eth0");
+}

@@ -80,12 +80,30 @@ fn jumbo_frames_do_not_fit_native_xdp() {
 }
 
 #[test]
-fn a_program_of_somebody_else_is_named() {
+fn a_program_of_another_owner_is_a_warning_and_slbds_own_is_not() {
     let xdp = vec![XdpProgram { id: 37, place: XdpPlace::Driver }];
-    let finding = other_program(&Link { xdp, ..eth0() });
-    assert_eq!(finding.level, Level::Warning);
-    assert!(finding.evidence.starts_with("program 37 is attached (native)"));
-    assert_eq!(other_program(&eth0()).level, Level::Ok);
+    let link = Link { xdp, ..eth0() };
+    for (owner, level, evidence) in [
+        (Owner::Slb, Level::Ok, "slbd's own, program 37 (native)"),
+        (
+            Owner::Another,
+            Level::Warning,
+            "program 37 is attached (native), of another owner; slbd does not displace it",
+        ),
+        (
+            Owner::Unknown,
+            Level::Warning,
+            "program 37 is attached (native), slbd displaces it only if it is its own",
+        ),
+    ] {
+        let finding = attached(&link, |id| {
+            assert_eq!(id, 37);
+            owner
+        });
+        assert_eq!((finding.level, finding.evidence.as_str()), (level, evidence));
+    }
+    let finding = attached(&eth0(), |_| unreachable!("nothing is attached"));
+    assert_eq!(finding.level, Level::Ok);
 }
 
 #[test]

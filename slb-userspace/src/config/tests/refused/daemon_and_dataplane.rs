@@ -63,19 +63,6 @@ fn a_socket_path_that_is_too_long_for_the_kernel_is_refused() {
 }
 
 #[test]
-fn an_http_address_without_a_port_is_refused() {
-    for address in ["127.0.0.1", "localhost:9600", "127.0.0.1:0", "9600"] {
-        refuses(
-            "socket = \"/run/slb/slb.sock\"",
-            &format!("http = \"{address}\""),
-            &format!("\"{address}\""),
-            &format!("http \"{address}\" is not an address and port"),
-            "127.0.0.1:9600",
-        );
-    }
-}
-
-#[test]
 fn capacities_out_of_range_are_refused() {
     for (key, value, range) in [
         ("max_connections", "1_023", "1024 to 64000000"),

@@ -1,0 +1,108 @@
+//! What packets come in by: the bits that stand for addresses, and the ports of VIPs that lead to
+//! services.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use super::{applied::Applied, desired::DesiredService, diff::NoRoom};
+use crate::{
+    config::model::Family,
+    maps::operation::{Addresses, Operation, Virtual},
+};
+
+/// Writes of one bitmap around a change.
+pub(super) struct Bits {
+    /// Before it: bits of what is to come are set.
+    pub(super) widened: Option<Operation>,
+    /// After it: bits of what has gone are cleared.
+    pub(super) narrowed: Option<Operation>,
+}
+
+impl Bits {
+    fn between(which: Addresses, before: &BTreeSet<IpAddr>, after: &BTreeSet<IpAddr>) -> Self {
+        let both: BTreeSet<IpAddr> = before | after;
+        let write = |addresses: &BTreeSet<IpAddr>| Operation::SetAddresses {
+            which,
+            addresses: addresses.iter().copied().collect(),
+        };
+        Self {
+            widened: (both != *before).then(|| write(&both)),
+            narrowed: (both != *after).then(|| write(after)),
+        }
+    }
+}
+
+/// Bits of all VIPs that packets may still belong to.
+pub(super) fn vips(
+    applied: &Applied,
+    desired: &[DesiredService],
+    ids: &[u16],
+    room: u32,
+) -> Result<Bits, NoRoom> {
+    let mut after: BTreeSet<IpAddr> =
+        desired.iter().flat_map(|service| service.vips.iter().copied()).collect();
+    // VIPs of services that still drain have no lead any more: their bits stay as they are.
+    let kept: BTreeSet<u16> = ids.iter().copied().collect();
+    if applied.services.keys().any(|id| !kept.contains(id)) {
+        after.extend(&applied.vips);
+    }
+    if after.union(&applied.vips).count() > room as usize {
+        return Err(NoRoom::Vips(room));
+    }
+    Ok(Bits::between(Addresses::Vips, &applied.vips, &after))
+}
+
+/// Bits of all backends that packets may still belong to.
+pub(super) fn backends(applied: &Applied, desired: &[DesiredService]) -> Bits {
+    let wanted = desired.iter().flat_map(|service| &service.backends);
+    let after = wanted
+        .map(|backend| backend.endpoint.ip())
+        .chain(applied.backends.values().map(|applied| applied.endpoint.ip()))
+        .collect();
+    Bits::between(Addresses::Backends, &applied.backend_addresses, &after)
+}
+
+/// Changes of what leads to services.
+pub(super) struct Leads {
+    /// Nobody may come this way any more.
+    pub(super) removed: Vec<Operation>,
+    /// New ways, and old ones that lead elsewhere.
+    pub(super) added: Vec<Operation>,
+}
+
+impl Leads {
+    pub(super) fn of(
+        applied: &Applied,
+        desired: &[DesiredService],
+        ids: &[u16],
+        room: u32,
+    ) -> Result<Self, NoRoom> {
+        let wanted: BTreeMap<Virtual, u16> = desired
+            .iter()
+            .zip(ids)
+            .flat_map(|(service, id)| virtuals(service).map(|from| (from, *id)))
+            .collect();
+        for family in [Family::V4, Family::V6] {
+            let count = wanted.keys().filter(|from| Family::of(from.vip) == family).count();
+            if count > room as usize {
+                return Err(NoRoom::Leads(room));
+            }
+        }
+        let removed = applied.leads.keys().filter(|from| !wanted.contains_key(from));
+        let removed = removed.map(|from| Operation::Unlead { from: *from }).collect();
+        let added = wanted
+            .into_iter()
+            .filter(|(from, service)| applied.leads.get(from) != Some(service))
+            .map(|(from, service)| Operation::Lead { from, service })
+            .collect();
+        Ok(Self { removed, added })
+    }
+}
+
+/// Every port of a VIP that leads to a service.
+pub(super) fn virtuals(service: &DesiredService) -> impl Iterator<Item = Virtual> {
+    let (port, protocol) = (service.port, service.protocol);
+    service.vips.iter().map(move |vip| Virtual { vip: *vip, port, protocol })
+}

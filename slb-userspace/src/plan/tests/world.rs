@@ -1,0 +1,245 @@
+//! A kernel of ordinary memory with everything that belongs to it, which is looked at between any
+//! two writes as a packet would.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use slb_common::{
+    next_hop::{HOP_VALID, NextHop},
+    service::{BACKEND_PRESENT, Backend, Gauges, SERVICE_PRESENT, Service, Timeouts},
+};
+
+use super::super::{
+    applied::{Applied, AppliedService},
+    desired::{DesiredBackend, DesiredService},
+    diff::{Plan, Room, diff},
+    reclaim::Unused,
+};
+use crate::{
+    config::model::{Family, Protocol, Scheduler},
+    health::Health,
+    maps::{
+        operation::{Addresses, Operation, Virtual},
+        words::address,
+    },
+};
+
+const ROOM: Room = Room { services: 64, backends: 512, ring_slots: 65_536, leads: 256, vips: 256 };
+pub(super) const SMALL: Room =
+    Room { services: 8, backends: 64, ring_slots: 4096, leads: 32, vips: 16 };
+/// From one sweep to the next.
+const SWEEP: Duration = Duration::from_secs(2);
+pub(super) const HOP: NextHop = NextHop {
+    destination: [2; 6],
+    vlan: 0,
+    source: [4; 6],
+    reserved: 0,
+    interface: 7,
+    state: HOP_VALID,
+};
+
+/// What the maps would hold.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) services: BTreeMap<u16, Service>,
+    pub(super) backends: BTreeMap<u32, Backend>,
+    arena: BTreeMap<u32, u32>,
+    leads: BTreeMap<Virtual, u16>,
+    pub(super) vips: BTreeSet<IpAddr>,
+    pub(super) backend_addresses: BTreeSet<IpAddr>,
+}
+
+impl Memory {
+    fn apply(&mut self, operation: &Operation) {
+        match operation.clone() {
+            Operation::SetBackend { slot, backend } => {
+                self.backends.insert(slot, backend);
+            }
+            Operation::FillRing { offset, places } => {
+                self.arena.extend((offset..).zip(places));
+            }
+            Operation::SetService { service, to } => {
+                self.services.insert(service, to);
+            }
+            Operation::SetAddresses { which: Addresses::Vips, addresses } => {
+                self.vips = addresses.into_iter().collect();
+            }
+            Operation::SetAddresses { which: Addresses::Backends, addresses } => {
+                self.backend_addresses = addresses.into_iter().collect();
+            }
+            Operation::Lead { from, service } => {
+                self.leads.insert(from, service);
+            }
+            Operation::Unlead { from } => {
+                self.leads.remove(&from);
+            }
+        }
+    }
+
+    fn places(&self, service: &Service) -> Vec<u32> {
+        let offset = service.ring.offset();
+        (offset..offset + service.ring.length()).map(|place| self.arena[&place]).collect()
+    }
+
+    /// What must hold whenever a packet may come.
+    fn check(&self) {
+        for (from, id) in &self.leads {
+            let service = &self.services[id];
+            assert!(service.flags & SERVICE_PRESENT != 0, "{from:?} leads to no service");
+            assert_eq!(service.port, from.port);
+            assert!(self.vips.contains(&from.vip), "{from:?} leads, but its bit is not set");
+        }
+        for (id, service) in &self.services {
+            for slot in self.places(service) {
+                let backend = &self.backends[&slot];
+                assert!(backend.flags & BACKEND_PRESENT != 0, "service {id} draws a free slot");
+                assert_eq!(backend.service, *id, "service {id} draws another's backend");
+                assert!(backend.hop.usable(), "service {id} draws a backend out of reach");
+                let address = address(Family::V4, backend.address);
+                let marked = self.backend_addresses.contains(&address);
+                assert!(marked, "service {id} draws {address}, but its bit is not set");
+            }
+        }
+    }
+
+    /// What the plan promised, once it has been carried out.
+    fn check_holds(&self, desired: &[DesiredService], ids: &[u16]) {
+        for (wanted, id) in desired.iter().zip(ids) {
+            let service = &self.services[id];
+            assert_eq!(service.flags, SERVICE_PRESENT | wanted.flags);
+            for vip in &wanted.vips {
+                let from = Virtual { vip: *vip, port: wanted.port, protocol: wanted.protocol };
+                assert_eq!(self.leads[&from], *id);
+            }
+            let drawn: BTreeSet<[u8; 2]> =
+                self.places(service).iter().map(|slot| self.backends[slot].port).collect();
+            let usable: BTreeSet<[u8; 2]> = wanted
+                .backends
+                .iter()
+                .filter(|backend| backend.usable)
+                .map(|backend| backend.endpoint.port().to_be_bytes())
+                .collect();
+            assert_eq!(drawn, usable);
+            for backend in &wanted.backends {
+                assert!(self.backend_addresses.contains(&backend.endpoint.ip()));
+            }
+        }
+        assert_eq!(
+            self.leads.len(),
+            desired.iter().map(|service| service.vips.len()).sum::<usize>()
+        );
+    }
+}
+
+/// A kernel with everything that belongs to it.
+pub(super) struct World {
+    pub(super) memory: Memory,
+    pub(super) applied: Applied,
+    resting: Vec<(u32, u32)>,
+    pub(super) services: Vec<(u16, DesiredService)>,
+    unused: Unused,
+    now: Instant,
+    pub(super) hops: HashMap<IpAddr, NextHop>,
+    room: Room,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            memory: Memory::default(),
+            applied: Applied::default(),
+            resting: Vec::new(),
+            services: Vec::new(),
+            unused: Unused::default(),
+            now: Instant::now(),
+            hops: HashMap::new(),
+            room: ROOM,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn with_backends(backends: u32) -> Self {
+        Self { room: Room { backends, ..ROOM }, ..Self::default() }
+    }
+
+    pub(super) fn carry_out(&mut self, desired: &[DesiredService]) -> Plan {
+        let plan = diff(&self.applied, desired, &self.hops, self.room, &self.resting)
+            .expect("room enough");
+        self.services = plan.services.iter().copied().zip(desired.iter().cloned()).collect();
+        self.unused.retain_unwanted(&self.applied, &self.services);
+        self.resting.clear();
+        for operation in &plan.operations {
+            if let Operation::SetService { service, .. } = operation
+                && let Some(before) = self.applied.services.get(service)
+            {
+                let ring = before.service.ring;
+                self.resting.push((ring.offset(), ring.length()));
+            }
+            self.write(operation);
+        }
+        self.memory.check_holds(desired, &plan.services);
+        plan
+    }
+
+    /// Looks for what is free; returns what was freed.
+    pub(super) fn sweep(&mut self, busy: &[u32]) -> Vec<Operation> {
+        self.now += SWEEP;
+        let gauges = |slot| Gauges { active: u64::from(busy.contains(&slot)), inactive: 0 };
+        let freed = self.unused.reclaim(&self.applied, &self.services, self.now, gauges);
+        freed.iter().for_each(|operation| self.write(operation));
+        freed
+    }
+
+    /// Another daemon, which knows only what lies in the maps.
+    pub(super) fn restart(&mut self) {
+        let memory = &self.memory;
+        let present = memory.services.iter().filter(|(_, one)| one.flags & SERVICE_PRESENT != 0);
+        let services = present.map(|(id, service)| {
+            (*id, AppliedService { service: *service, places: memory.places(service) })
+        });
+        let slots = memory.backends.clone();
+        self.applied = Applied::adopted(services.collect(), slots, memory.leads.clone());
+        self.applied.vips.clone_from(&memory.vips);
+        self.applied.backend_addresses.clone_from(&memory.backend_addresses);
+        (self.resting, self.services) = (Vec::new(), Vec::new());
+        self.unused = Unused::default();
+    }
+
+    fn write(&mut self, operation: &Operation) {
+        self.memory.apply(operation);
+        self.applied.note(operation);
+        self.memory.check();
+    }
+}
+
+/// A service on 10.0.0.`number`, port 80, with backends that differ in their ports.
+pub(super) fn service(
+    number: u8,
+    scheduler: Scheduler,
+    backends: &[(u16, u16, bool)],
+) -> DesiredService {
+    DesiredService {
+        instance: format!("instance{number}"),
+        protocol: Protocol::Tcp,
+        port: 80,
+        family: Family::V4,
+        vips: [IpAddr::from([10, 0, 0, number])].into(),
+        scheduler,
+        timeouts: Timeouts::new(3000, 100, 200, 200),
+        flags: 0,
+        backends: backends
+            .iter()
+            .map(|(port, weight, usable)| DesiredBackend {
+                endpoint: SocketAddr::from(([10, 0, 1, number], *port)),
+                weight: *weight,
+                usable: *usable && *weight > 0,
+                health: if *usable { Health::Healthy } else { Health::Unhealthy },
+                hop: Some(HOP),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,23 @@
+//! Lab tests: real sockets through the daemon's XDP program, in network namespaces. Every test has
+//! a network of its own. They need root, and run one after the other (`--test-threads=1`): a test
+//! that counts errors must not wait for another one's processor time.
+
+mod scene;
+mod seen;
+mod services;
+
+mod backend_commands;
+mod counters;
+mod detach;
+mod distribution;
+mod draining;
+mod failover;
+mod foreign_traffic;
+mod lists;
+mod messages;
+mod next_hops;
+mod reload;
+mod restart;
+mod source_hash;
+mod two_vips;
+mod udp_flows;

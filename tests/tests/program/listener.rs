@@ -1,0 +1,69 @@
+//! Listeners and backends for tests, before they are set up.
+
+use std::net::{IpAddr, SocketAddr};
+
+use slb_common::{
+    connection::ticks,
+    service::{SERVICE_PRESENT, Timeouts, scheduler},
+};
+use slb_tests::packets::Mac;
+use slb_userspace::config::model::Protocol;
+
+use super::balancer::ELSEWHERE;
+
+/// A backend of a listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) weight: u16,
+    pub(crate) mac: Mac,
+    pub(crate) vlan: u16,
+    pub(crate) interface: u32,
+    /// How often its slot has been used before.
+    pub(crate) generation: u8,
+}
+
+impl Target {
+    /// A backend of weight 1, untagged, behind another interface.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let last = match address.ip() {
+            IpAddr::V4(ip) => ip.octets()[3],
+            IpAddr::V6(ip) => ip.octets()[15],
+        };
+        let mac = [2, 0, 0, 0, 1, last];
+        Self { address, weight: 1, mac, vlan: 0, interface: ELSEWHERE, generation: 0 }
+    }
+}
+
+/// A listener, that is a service of one family.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) vips: Vec<SocketAddr>,
+    pub(crate) protocol: Protocol,
+    pub(crate) scheduler: u8,
+    pub(crate) flags: u16,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) backends: Vec<Target>,
+}
+
+impl Listener {
+    /// A listener that gives backends their turn.
+    pub(crate) fn new(vip: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) -> Self {
+        Self {
+            vips: vec![vip],
+            protocol,
+            scheduler: scheduler::ROUND_ROBIN,
+            flags: SERVICE_PRESENT,
+            timeouts: Timeouts::new(ticks(900), ticks(60), ticks(60), ticks(60)),
+            backends: backends.iter().copied().map(Target::new).collect(),
+        }
+    }
+}
+
+/// A listener that has been set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Installed {
+    pub(crate) service: u16,
+    /// Slots of its backends, in their order.
+    pub(crate) slots: Vec<u32>,
+}

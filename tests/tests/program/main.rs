@@ -1,0 +1,23 @@
+//! Program tests: packets into the XDP program in this kernel, packets out of it, each in a
+//! network namespace and with maps of its own. What should come out is built by etherparse.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod balancer;
+mod cases;
+mod consistency;
+mod listener;
+mod loaded;
+
+mod counting;
+mod forwarding;
+mod links;
+mod malformed;
+mod passing;
+mod random;
+mod refused;
+mod routes;
+mod scheduling;
+mod shared_bits;
+mod states;
+mod truncated;
