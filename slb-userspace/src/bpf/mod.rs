@@ -189,7 +189,7 @@ pub enum Error {
 
 #[cfg(test)]
 mod tests {
-    use super::buckets;
+    use super::{Sizes, buckets};
 
     #[test]
     fn a_full_configuration_fills_at_most_five_places_of_eight() {
@@ -199,5 +199,31 @@ mod tests {
         }
         assert_eq!(buckets(1_000_000), 524_288);
         assert_eq!(buckets(10_000_000), 4_194_304);
+    }
+
+    #[test]
+    fn the_bytes_of_all_maps_are_counted_and_grow_with_every_size() {
+        let sizes = Sizes {
+            buckets_v4: 524_288,
+            buckets_v6: 32_768,
+            services: 16_384,
+            backends: 16_384,
+            ring_slots: 4_194_304,
+        };
+        // What Linux 6.18 counts for them with two processors: `memlock` of each map's fdinfo.
+        let counted: u64 = 209_087_736;
+        let estimate = sizes.bytes(2);
+        assert!(estimate.abs_diff(counted) <= counted / 100, "{estimate} of {counted}");
+        for larger in [
+            Sizes { buckets_v4: 1_048_576, ..sizes },
+            Sizes { buckets_v6: 65_536, ..sizes },
+            Sizes { services: 16_385, ..sizes },
+            Sizes { backends: 16_385, ..sizes },
+            Sizes { ring_slots: 4_194_305, ..sizes },
+        ] {
+            assert!(larger.bytes(2) > estimate, "{larger:?}");
+        }
+        // Two counters of 40 bytes more for each processor.
+        assert_eq!(sizes.bytes(3) - estimate, 16_384 * 2 * 40);
     }
 }

@@ -13,7 +13,7 @@ fn connections_of_a_removed_vip_go_on_across_a_restart_and_the_vip_goes_with_the
 {
     let listener =
         http("rr", [1, 1, 1]).line("fin_timeout = \"1s\"").line("time_wait_timeout = \"1s\"");
-    let mut scene = Scene::usual(&[listener.clone()])?;
+    let mut scene = Scene::usual(std::slice::from_ref(&listener))?;
     let mut kept = Kept::open(scene.client(), http_at(VIP_V4.into()), 3)?;
     let owners = kept.names()?;
     // The same listener at other VIPs: the one before drains as a whole.
