@@ -94,7 +94,7 @@ fn a_bad_file_is_refused_with_its_line_and_column_and_changes_nothing() -> Resul
         assert!(said.contains(&format!("{}:{line}:", file.display())), "line {line}: {said}");
         assert!(said.contains(message) && said.contains(hint), "{said}");
     }
-    assert_eq!(scene.slbd.status()?["instances"], before["instances"]);
+    assert_eq!(seen::settings(&scene.slbd.status()?), seen::settings(&before));
     let answers = scene.ask(http_at(VIP_V4.into()), Question::Http, Load::concurrent(60, 6))?;
     assert_eq!(without_errors("as before", answers)?.of("backend1"), 30);
     Ok(())

@@ -43,6 +43,18 @@ pub(crate) fn by_backend(status: &Value, port: u16, name: &str) -> BTreeMap<Stri
         .collect()
 }
 
+/// What the operator has chosen, without what happens meanwhile: every listener's scheduler, every
+/// backend's weight, role and state.
+pub(crate) fn settings(status: &Value) -> Vec<Vec<&Value>> {
+    let listener = |one| fields(one, &["protocol", "port", "mode", "scheduler", "enabled"]);
+    let backend = |one| fields(one, &["address", "port", "weight", "role", "admin"]);
+    listeners(status).map(listener).chain(backends(status).map(backend)).collect()
+}
+
+fn fields<'s>(of: &'s Value, names: &[&str]) -> Vec<&'s Value> {
+    names.iter().map(|name| &of[*name]).collect()
+}
+
 /// Packets that ended in a verdict.
 pub(crate) fn verdict(drops: &Value, label: &str) -> u64 {
     let found = array(&drops["verdicts"]).find(|one| one["label"] == label);
