@@ -1,7 +1,7 @@
 //! Fetch, plan, apply: the one path by which anything gets into the kernel's maps.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     time::Instant,
 };
@@ -175,6 +175,14 @@ impl Reconciler {
     /// Has the program look up next hops to clients again; returns how many.
     pub fn forget_ways(&mut self, affected: impl Fn(&NextHop) -> bool) -> usize {
         self.kernel.mark_client_hops_stale(affected)
+    }
+
+    /// Says by which parent and VLAN id frames for VLAN interfaces leave.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_vlan_egress(&mut self, vlans: &BTreeMap<u32, [u32; 2]>) -> Result<(), BpfError> {
+        self.kernel.set_egress(vlans)
     }
 
     /// True if a family's table is not empty, by the gauges.

@@ -85,6 +85,9 @@ impl State {
 
     fn look_at(&mut self, links: &LinkTable) {
         (self.interfaces, self.xdp_mode) = attached(&self.config, links);
+        if let Err(error) = self.reconciler.set_vlan_egress(&links.vlan_egress()) {
+            tracing::error!("VLAN interfaces of clients: {error}");
+        }
         let own = own_interfaces(&self.config, links);
         if own != self.own_interfaces {
             self.own_interfaces = own;

@@ -36,6 +36,7 @@ pub struct Kernel {
     rings: Mapping<u32>,
     bitmaps: Mapping<AddressBitmap>,
     client_hops: Mapping<NextHop>,
+    egress: BpfHashMap<MapData, u32, [u32; 2]>,
     leads_v4: BpfHashMap<MapData, [u8; 8], u32>,
     leads_v6: BpfHashMap<MapData, [u8; 20], u32>,
     vips: BpfHashMap<MapData, [u64; 2], u32>,
@@ -59,6 +60,7 @@ impl Kernel {
             rings: object.mapping("RINGS", Access::Write)?,
             bitmaps: object.mapping("BITMAPS", Access::Write)?,
             client_hops: object.mapping("HOPS_CLIENTS", Access::Write)?,
+            egress: typed(object, "EGRESS")?,
             table: Table::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
             leads_v6: typed(object, "SERVICES6")?,
@@ -253,6 +255,21 @@ impl Kernel {
         self.count_services
             .set(u32::from(service), zero, 0)
             .map_err(|error| map_error("COUNT_SERVICES", &error))
+    }
+
+    /// Says by which parent and VLAN id frames for VLAN interfaces leave.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_egress(&mut self, wanted: &BTreeMap<u32, [u32; 2]>) -> Result<(), Error> {
+        let present: Vec<u32> = self.egress.keys().filter_map(Result::ok).collect();
+        for index in present.iter().filter(|index| !wanted.contains_key(index)) {
+            self.egress.remove(index).map_err(|error| map_error("EGRESS", &error))?;
+        }
+        for (index, to) in wanted {
+            self.egress.insert(index, to, 0).map_err(|error| map_error("EGRESS", &error))?;
+        }
+        Ok(())
     }
 
     /// Gives places of next hops to clients free that no connection names: stale at first, free

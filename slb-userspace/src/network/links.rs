@@ -202,6 +202,20 @@ impl LinkTable {
     }
 }
 
+impl LinkTable {
+    /// VLAN interfaces as the program wants to know them: the parent's index and the VLAN id, or
+    /// zeroes where XDP cannot send the frame.
+    pub fn vlan_egress(&self) -> BTreeMap<u32, [u32; 2]> {
+        let vlans = self.iter().filter(|link| matches!(link.kind, LinkKind::Vlan { .. }));
+        vlans
+            .map(|link| {
+                let egress = self.egress(link.index);
+                (link.index, egress.map_or([0, 0], |to| [to.interface, u32::from(to.vlan)]))
+            })
+            .collect()
+    }
+}
+
 impl FromIterator<Link> for LinkTable {
     fn from_iter<T: IntoIterator<Item = Link>>(links: T) -> Self {
         Self { by_index: links.into_iter().map(|link| (link.index, link)).collect() }

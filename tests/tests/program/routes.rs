@@ -71,6 +71,23 @@ fn a_reply_goes_by_the_route_to_the_client() {
 }
 
 #[test]
+fn a_reply_by_a_vlan_interface_leaves_tagged_by_its_parent() {
+    const PARENT: u32 = 77;
+    for case in CASES {
+        let (mut balancer, _, front) = routed(case);
+        balancer.kernel.set_egress(&[(front, [PARENT, 42])].into()).unwrap();
+        balancer.receive_by(front, &case.first().bytes());
+        let ended = balancer.receive_by(front, &case.answer().bytes());
+        // Not the interface that it came by: redirected.
+        assert_eq!(ended.verdict, Redirected);
+        // The next test gets the same maps.
+        balancer.kernel.set_egress(&[].into()).unwrap();
+        let expected = routed_answer(case, &case.answer(), ROUTER_MAC);
+        assert_eq!(ended.frame, Packet { tags: vec![42], ..expected }.bytes(), "{case:?}");
+    }
+}
+
+#[test]
 fn a_stale_next_hop_is_resolved_again() {
     for case in CASES {
         let (mut balancer, _, front) = routed(case);

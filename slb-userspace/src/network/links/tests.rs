@@ -39,6 +39,16 @@ fn a_frame_for_a_vlan_interface_leaves_tagged_by_its_parent() {
 }
 
 #[test]
+fn the_program_learns_the_parents_of_vlan_interfaces_and_of_no_others() {
+    let links = table(&[
+        message(2, "eth0", vec![]),
+        message(7, "eth0.42", vlan_of(2, 42, VlanProtocol::Ieee8021Q)),
+        message(8, "eth0.43", vlan_of(2, 43, VlanProtocol::Ieee8021Ad)),
+    ]);
+    assert_eq!(links.vlan_egress(), [(7, [2, 42]), (8, [0, 0])].into());
+}
+
+#[test]
 fn a_vlan_of_a_parent_in_another_namespace_cannot_be_sent_from() {
     let mut vlan = vlan_of(2, 42, VlanProtocol::Ieee8021Q);
     vlan.push(LinkAttribute::LinkNetNsId(0));
