@@ -14,8 +14,9 @@ use crate::{
 };
 
 const VICTIM: &str = "backend1";
-/// Three failed checks a second apart, the first up to a second after the kill, and jitter.
-const LONGEST: Duration = Duration::from_millis(3500);
+/// Three failed checks a second apart, the first up to a second after the kill; the rest is room
+/// for a slow machine. The time itself is shown, not judged.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Shows how long it takes, what clients notice, and that the backend comes back.
 pub(crate) fn failover(show: &mut Show, scene: &mut Scene) -> Result<()> {
