@@ -78,6 +78,7 @@ impl Loaded {
         // The bitmaps are wiped with the other arrays; this is for the map beside them.
         let nobody = Operation::SetAddresses { which: Addresses::Vips, addresses: Vec::new() };
         self.kernel.apply(&nobody).unwrap();
+        self.kernel.set_egress(&BTreeMap::new()).unwrap();
         self.zero::<[u64; BUCKET_WORDS_V4]>("CONNECTIONS4");
         self.zero::<[u64; BUCKET_WORDS_V6]>("CONNECTIONS6");
         self.zero::<Service>("SERVICES");
