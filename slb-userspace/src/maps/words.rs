@@ -2,11 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use slb_common::{
-    connection::{v4_words, v6_words},
-    service::Service,
-};
-use zerocopy::IntoBytes;
+use slb_common::connection::{v4_words, v6_words};
 
 use crate::config::model::{Family, Protocol};
 
@@ -52,11 +48,6 @@ pub const fn protocol(number: u8) -> Option<Protocol> {
         17 => Some(Protocol::Udp),
         _ => None,
     }
-}
-
-/// True if every byte of two services is the same.
-pub fn same_service(a: &Service, b: &Service) -> bool {
-    a.as_bytes() == b.as_bytes()
 }
 
 #[cfg(test)]

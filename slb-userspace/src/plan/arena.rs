@@ -36,11 +36,6 @@ impl Arena {
         self.taken.insert(offset, length);
         Some(offset)
     }
-
-    /// Places that are taken.
-    pub fn taken(&self) -> u64 {
-        self.taken.values().map(|length| u64::from(*length)).sum()
-    }
 }
 
 #[cfg(test)]

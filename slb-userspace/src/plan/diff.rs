@@ -24,7 +24,7 @@ use crate::{
     health::Health,
     maps::{
         operation::Operation,
-        words::{number, same_service, words},
+        words::{number, words},
     },
 };
 
@@ -188,7 +188,7 @@ impl<'a> Planner<'a> {
             timeouts: service.timeouts,
         };
         let before = self.applied.services.get(&id);
-        if before.is_none_or(|before| !same_service(&before.service, &value)) {
+        if before.is_none_or(|before| before.service != value) {
             self.services.push(Operation::SetService { service: id, to: value });
         }
         Ok(())
