@@ -8,10 +8,12 @@ pub mod hash;
 pub mod meta;
 pub mod next_hop;
 pub mod service;
+pub mod stage;
 pub mod verdict;
+pub mod vip;
 
 pub use verdict::{Action, Verdict};
 
 /// Number of the maps' shapes together. Raise it with every change to a type of this crate that
 /// lies in a map: the daemon refuses to adopt pinned maps of another number.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -18,8 +18,8 @@ pub struct NextHop {
     pub vlan: u16,
     /// MAC address of our interface.
     pub source: [u8; 6],
-    /// Always 0.
-    pub reserved: u16,
+    /// Longest packet that the interface sends, in bytes, link header not counted; 0: not known.
+    pub mtu: u16,
     /// Interface to send from; 0: not resolved.
     pub interface: u32,
     /// [`HOP_EMPTY`], [`HOP_CLAIMED`], [`HOP_VALID`] or [`HOP_STALE`].

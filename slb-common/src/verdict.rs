@@ -1,6 +1,8 @@
 //! How a packet's story ends. One list: the number is the index of the counter, the label is the
 //! metric's and the command line's, the comment is the manual.
 
+use crate::stage::Stage;
+
 /// What the kernel does with a packet, told apart from why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -10,19 +12,27 @@ pub enum Action {
     Forward,
     /// Thrown away.
     Drop,
+    /// Thrown away, and its sender told so where that is due (RST, ICMP).
+    Refuse,
+    /// Handed over to another program, which ends its story; never counted.
+    HandOver,
 }
 
 macro_rules! verdicts {
-    ($($(#[doc = $doc:literal])+ $name:ident = $label:literal, $action:ident;)+) => {
+    (
+        $($(#[doc = $doc:literal])+ $name:ident = $label:literal, $action:ident;)+
+        hand over: $($(#[doc = $about:literal])+ $to:ident = $stage:ident;)+
+    ) => {
         /// Why a packet was passed, forwarded or dropped.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Verdict {
             $($(#[doc = $doc])+ $name,)+
+            $($(#[doc = $about])+ $to,)+
         }
 
         impl Verdict {
-            /// Every verdict, in the order of its number.
+            /// Every verdict that is counted, in the order of its number.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
             /// How many there are: the length of the counters' map.
             pub const COUNT: usize = Self::ALL.len();
@@ -39,17 +49,31 @@ macro_rules! verdicts {
 
             /// Metric label and name on the command line.
             pub const fn label(self) -> &'static str {
-                match self { $(Self::$name => $label),+ }
+                match self { $(Self::$name => $label,)+ $(Self::$to => stringify!($stage),)+ }
             }
 
             /// What becomes of the packet.
             pub const fn action(self) -> Action {
-                match self { $(Self::$name => Action::$action),+ }
+                match self {
+                    $(Self::$name => Action::$action,)+
+                    $(Self::$to => Action::HandOver,)+
+                }
+            }
+
+            /// Who goes on with the packet, if its story has not ended.
+            pub const fn stage(self) -> Option<Stage> {
+                match self {
+                    $(Self::$to => Some(Stage::$stage),)+
+                    _ => None,
+                }
             }
 
             /// The manual: what it means and what to do about it.
             pub const fn manual(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc),+)),+ }
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                    $(Self::$to => concat!($($about),+),)+
+                }
             }
         }
     };
@@ -90,13 +114,13 @@ verdicts! {
     /// More IPv6 extension headers than are looked through.
     DropExtension = "ipv6_extension", Drop;
     /// TTL or hop limit ran out here.
-    DropTtl = "ttl_exceeded", Drop;
+    DropTtl = "ttl_exceeded", Refuse;
     /// The listener is stopped.
     DropStopped = "listener_stopped", Drop;
     /// A TCP segment of no connection that is not a SYN.
-    DropNoConnection = "no_connection", Drop;
+    DropNoConnection = "no_connection", Refuse;
     /// No backend is usable: all unhealthy, drained or of the other family.
-    DropNoBackend = "no_backend", Drop;
+    DropNoBackend = "no_backend", Refuse;
     /// The backend is the client itself: nat cannot answer it.
     DropHairpin = "hairpin", Drop;
     /// This client reaches the same backend by another VIP from the same port: replies would mix.
@@ -113,6 +137,12 @@ verdicts! {
     DropNoHeadroom = "no_headroom", Drop;
     /// A map that must be there is not: report it as a bug.
     DropInternal = "internal", Drop;
+
+    hand over:
+    /// Needs something that the hot path leaves out.
+    ToRare = Rare;
+    /// The first packet of a connection.
+    ToOpen = Open;
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use slb_common::connection::{
 };
 
 use crate::{
-    connections::{bucket::Guard, line::Line, store::Store, transition::close},
+    connections::{bucket::Guard, line::Line, store::Store},
     maps::{self, Maps},
 };
 
@@ -56,7 +56,7 @@ fn end<const W: usize>(operation: &Operation, now: u32) -> bool {
     if operation.kind == EXPIRE && !line.expired(Maps, control, now) {
         return false;
     }
-    close(Maps, line, control)
+    Maps.close(line, control)
 }
 
 /// Lowers a bucket's reach; the version shows that nothing was inserted since the daemon looked.

@@ -17,6 +17,8 @@ pub mod batch;
 #[cfg(target_arch = "bpf")]
 pub mod forward;
 #[cfg(target_arch = "bpf")]
+pub mod handover;
+#[cfg(target_arch = "bpf")]
 pub mod maps;
 #[cfg(target_arch = "bpf")]
 pub mod neighbours;
@@ -28,5 +30,7 @@ pub mod pipeline;
 pub mod services;
 #[cfg(target_arch = "bpf")]
 pub mod stats;
+#[cfg(target_arch = "bpf")]
+pub mod ties;
 #[cfg(target_arch = "bpf")]
 pub mod verified;

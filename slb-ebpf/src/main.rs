@@ -1,4 +1,4 @@
-//! The XDP program and the daemon's batch program: entry, count, action.
+//! The XDP programs and the daemon's batch program: entry, count, action.
 #![no_std]
 #![no_main]
 
@@ -8,21 +8,82 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use slb_common::{Action, Verdict};
-use slb_ebpf::{batch, pipeline, stats};
+use slb_common::{Action, Verdict, stage::Stage};
+use slb_ebpf::{
+    batch, handover,
+    maps::STAGES,
+    opening,
+    packet::Step,
+    pipeline::{self, Look},
+    stats,
+};
 
 /// Every packet that an interface receives.
 #[xdp]
 pub fn slb(context: XdpContext) -> u32 {
-    let (verdict, action) = match pipeline::run(&context) {
-        Ok(interface) => forward(&context, interface),
-        Err(verdict) if verdict.action() == Action::Pass => (verdict, XDP_PASS),
-        Err(verdict) => (verdict, XDP_DROP),
+    end(&context, pipeline::run::<false>(&context, Look::First))
+}
+
+/// [`slb_common::stage::Stage::Rare`].
+#[xdp]
+pub fn slb_rare(context: XdpContext) -> u32 {
+    end(&context, pipeline::run::<true>(&context, handover::look()))
+}
+
+/// [`slb_common::stage::Stage::Open`].
+#[xdp]
+pub fn slb_open(context: XdpContext) -> u32 {
+    end(&context, Err(opening::run(&context)))
+}
+
+/// [`slb_common::stage::Stage::Answer`].
+#[xdp]
+pub fn slb_answer(context: XdpContext) -> u32 {
+    count(&context, handover::refused(), XDP_DROP)
+}
+
+/// Does with a packet what a pipeline says: sends it, hands it over, or lets its story end.
+#[inline(always)]
+fn end(context: &XdpContext, outcome: Step<u32>) -> u32 {
+    let verdict = match outcome {
+        Ok(interface) => {
+            let (verdict, action) = forward(context, interface);
+            return count(context, verdict, action);
+        }
+        Err(verdict) => verdict,
     };
+    match verdict.action() {
+        Action::Pass => count(context, verdict, XDP_PASS),
+        Action::Refuse => {
+            handover::refuse(verdict);
+            hand_over(context, Stage::Answer);
+            count(context, verdict, XDP_DROP)
+        }
+        Action::HandOver => {
+            if let Some(stage) = verdict.stage() {
+                hand_over(context, stage);
+            }
+            count(context, Verdict::DropInternal, XDP_DROP)
+        }
+        Action::Forward | Action::Drop => count(context, verdict, XDP_DROP),
+    }
+}
+
+/// Goes on in another program, which begins with an empty stack; comes back only if that one is
+/// not there.
+#[inline(always)]
+fn hand_over(context: &XdpContext, stage: Stage) {
+    // SAFETY: nothing is left here that wants to be dropped.
+    unsafe { STAGES.tail_call(context, stage as u32) };
+}
+
+/// Counts the end of a packet's story.
+#[inline(always)]
+fn count(_context: &XdpContext, verdict: Verdict, action: u32) -> u32 {
     stats::verdict(verdict);
     #[cfg(feature = "log")]
     if verdict.action() != Action::Forward {
-        report(&context, verdict);
+        report(_context, verdict);
     }
     action
 }

@@ -2,20 +2,22 @@
 //! `slb-common`. Sizes given here are placeholders: the daemon sets them when it loads.
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, PerCpuArray, ProgramArray},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
 };
 use slb_common::{
     Verdict,
-    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, Class, TICK_SHIFT},
+    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, Class, Control, TICK_SHIFT},
     hash::{Hash, Seed},
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
     service::{
-        AddressBitmap, Backend, Counters, Gauges, SERVICE_PRESENT, Service, ServiceKey4,
+        AddressBitmap, Backend, Counters, Gauges, Instance, SERVICE_PRESENT, Service, ServiceKey4,
         ServiceKey6,
     },
+    stage::Handover,
+    vip::{Settings, VipState},
 };
 
 use crate::{
@@ -23,6 +25,7 @@ use crate::{
     connections::{
         bucket::Bucket,
         insert::{New, Refused},
+        line::Line,
         sight::Sighting,
         store::{Key, Side, Store},
     },
@@ -55,6 +58,12 @@ pub static BACKENDS: Array<Backend, 1024, MAPPED> = Array::new();
 #[btf_map]
 pub static GAUGES: Array<Gauges, 1024, MAPPED> = Array::new();
 #[btf_map]
+pub static GAUGES_SERVICES: Array<Gauges, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static GAUGES_INSTANCES: Array<Gauges, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static INSTANCES: Array<Instance, 1024, MAPPED> = Array::new();
+#[btf_map]
 pub static BITMAPS: Array<AddressBitmap, 2, MAPPED> = Array::new();
 #[btf_map]
 pub static VIPS: HashMap<[u64; 2], u32, 1024> = HashMap::new();
@@ -64,6 +73,20 @@ pub static VIPS: HashMap<[u64; 2], u32, 1024> = HashMap::new();
 pub static EGRESS: HashMap<u32, [u32; 2], 1024> = HashMap::new();
 #[btf_map]
 pub static HOPS_CLIENTS: Array<NextHop, { CLIENT_HOPS as usize }, MAPPED> = Array::new();
+#[btf_map]
+pub static SETTINGS: Array<Settings, 1, MAPPED> = Array::new();
+#[btf_map]
+pub static VIP_STATES: Array<VipState, { slb_common::vip::VIP_STATES as usize }, MAPPED> =
+    Array::new();
+#[btf_map]
+pub static SEQUENCES4: Array<u64, 4096, MAPPED> = Array::new();
+#[btf_map]
+pub static SEQUENCES6: Array<u64, 4096, MAPPED> = Array::new();
+/// The programs that a packet may be handed over to: each daemon fills its own.
+#[btf_map]
+pub static STAGES: ProgramArray<{ slb_common::stage::STAGES }> = ProgramArray::new();
+#[btf_map]
+pub static HANDOVER: PerCpuArray<Handover, 1> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
@@ -134,17 +157,47 @@ impl<const W: usize> Store<W> for Maps {
     }
 
     #[inline(always)]
+    fn close(self, line: Line<W>, control: Control) -> bool {
+        verified::close(line, control)
+    }
+
+    #[inline(always)]
+    fn untie(self, line: Line<W>) {
+        verified::untie(line);
+    }
+
+    #[inline(always)]
     fn adjust(self, slot: u32, class: Class, delta: i64) {
-        let Some(gauges) = GAUGES.get_ptr_mut(slot) else { return };
-        // SAFETY: the map gave the pointer; the fields of `Gauges` are aligned words.
-        unsafe {
-            let gauge = match class {
-                Class::None => return,
-                Class::Active => &raw mut (*gauges).active,
-                Class::Inactive => &raw mut (*gauges).inactive,
-            };
-            atomic::fetch_add(gauge, delta as u64);
-        }
+        verified::adjust(slot, class, delta);
+    }
+}
+
+/// Moves the gauges of a backend slot, its service and its instance.
+#[inline(always)]
+pub fn adjust(slot: u32, class: Class, delta: i64) {
+    let Some(backend) = backend_of(slot) else { return };
+    let service = u32::from(backend.service);
+    add(GAUGES.get_ptr_mut(slot), class, delta);
+    add(GAUGES_SERVICES.get_ptr_mut(service), class, delta);
+    if let Some(service) = SERVICES.get_ptr(service) {
+        // SAFETY: the map gave the pointer.
+        let instance = u32::from(unsafe { (*service).instance });
+        add(GAUGES_INSTANCES.get_ptr_mut(instance), class, delta);
+    }
+}
+
+#[inline(always)]
+fn add(gauges: Option<*mut Gauges>, class: Class, delta: i64) {
+    let Some(gauges) = gauges else { return };
+    // SAFETY: a map gave the pointer; the fields of `Gauges` are aligned words.
+    unsafe {
+        let gauge = match class {
+            Class::None => return,
+            Class::Active => &raw mut (*gauges).active,
+            Class::Opening => &raw mut (*gauges).opening,
+            Class::Closing => &raw mut (*gauges).closing,
+        };
+        atomic::fetch_add(gauge, delta as u64);
     }
 }
 

@@ -85,7 +85,7 @@ fn route(context: &XdpContext, first: u64, second: u64, family: u8, hop: &mut Ne
         destination: query.dmac,
         vlan,
         source: query.smac,
-        reserved: 0,
+        mtu: 0,
         interface,
         state: HOP_VALID,
     };
@@ -105,7 +105,7 @@ fn way_back(context: &XdpContext, link: &Link) -> Step<NextHop> {
         destination: bytes(ethernet.source),
         vlan: link.vlan,
         source: bytes(ethernet.destination),
-        reserved: 0,
+        mtu: 0,
         // SAFETY: the context is the kernel's.
         interface: unsafe { (*context.ctx).ingress_ifindex },
         state: HOP_VALID,
@@ -123,9 +123,10 @@ const fn bytes(mac: [u16; 3]) -> [u8; 6] {
 #[inline(always)]
 const fn words(hop: &NextHop) -> [u64; 3] {
     let (d, v, s) = (hop.destination, hop.vlan.to_ne_bytes(), hop.source);
+    let m = hop.mtu.to_ne_bytes();
     [
         u64::from_ne_bytes([d[0], d[1], d[2], d[3], d[4], d[5], v[0], v[1]]),
-        u64::from_ne_bytes([s[0], s[1], s[2], s[3], s[4], s[5], 0, 0]),
+        u64::from_ne_bytes([s[0], s[1], s[2], s[3], s[4], s[5], m[0], m[1]]),
         hop.interface as u64 | (hop.state as u64) << 32,
     ]
 }

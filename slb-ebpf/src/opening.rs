@@ -4,22 +4,66 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    connection::{Seen, endpoint, endpoint_address},
+    connection::{Seen, Ties, Translation, endpoint, endpoint_address},
     service::BACKEND_PRESENT,
 };
 
 use crate::{
     connections::insert::{New, Refused, open},
+    handover,
     maps::{self, Maps, backend_of},
     neighbours,
-    packet::Step,
-    parse::{self, Packet},
+    packet::{Frame, Step},
+    parse::{
+        self, Packet,
+        link::{self, Link},
+    },
+    pipeline::{self, Look},
     schedulers::{Draw, NOBODY},
     services, stats, verified,
 };
 
 /// Draws for one new connection: a backend that cannot be taken leaves one more.
 const ATTEMPTS: u32 = 2;
+
+/// Opens a connection and hands the packet to the rare pipeline, or says how its story ends.
+#[inline(always)]
+pub fn run(context: &XdpContext) -> Verdict {
+    let opened = match link::link(Frame::of(context)) {
+        Ok(Link { ethertype: link::IPV4, .. }) => open_v4(context),
+        Ok(_) => open_v6(context),
+        Err(verdict) => Err(verdict),
+    };
+    match opened {
+        Ok(()) => handover::rare(Look::Opened),
+        Err(verdict) => verdict,
+    }
+}
+
+/// IPv4, on a stack frame of its own.
+#[inline(never)]
+fn open_v4(context: &XdpContext) -> Step<()> {
+    let (packet, _) = pipeline::parse::<1>(context)?;
+    elsewhere(&packet, open_connection(context, &packet))
+}
+
+/// IPv6, likewise.
+#[inline(never)]
+fn open_v6(context: &XdpContext) -> Step<()> {
+    let (packet, _) = pipeline::parse::<3>(context)?;
+    elsewhere(&packet, open_connection(context, &packet))
+}
+
+/// What is to no listener may be a reply to a client whose address shares a bit with a VIP.
+#[inline(always)]
+fn elsewhere<const W: usize>(packet: &Packet<W>, opened: Step<()>) -> Step<()> {
+    match opened {
+        Err(Verdict::PassNoListener) if services::from_backend(&packet.source) => {
+            Err(handover::rare(Look::Reply))
+        }
+        opened => opened,
+    }
+}
 
 /// The slow path: service, admission, way back, scheduler, entry.
 #[inline(always)]
@@ -35,6 +79,8 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         vip: endpoint(vip, packet.ports.destination, id),
         backend: [0; W],
         seen: Seen::new(now, 0, 0),
+        ties: Ties::NONE,
+        translation: Translation::of_mode(service.mode),
         state: services::admit(service, protocol, &packet.ports)?,
         reserved: [0; 7],
     };

@@ -1,10 +1,10 @@
-//! The order of all stages, and nothing else. A stage returns what the next ones need or ends the
+//! The order of the stages of a connection's packets, and nothing else. A stage returns what the next ones need or ends the
 //! packet's story with a verdict; stages never call each other.
 
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    connection::{endpoint, endpoint_address},
+    connection::{endpoint, endpoint_address, mark},
     next_hop::NextHop,
 };
 
@@ -16,11 +16,12 @@ use crate::{
         transition::track,
     },
     forward::{nat, send},
+    handover,
     maps::{self, Maps, backend_of},
     neighbours,
     packet::{Frame, Short, Step},
     parse::{self, Packet, TCP, link, transport},
-    services, stats, verified,
+    services, stats,
 };
 
 /// Where a packet's connection is looked for.
@@ -28,62 +29,36 @@ use crate::{
 #[repr(u32)]
 pub enum Look {
     /// By the direction that its addresses suggest.
-    First,
+    First = slb_common::stage::look::FIRST,
     /// Once more, after the slow path has opened it.
-    Opened,
+    Opened = slb_common::stage::look::OPENED,
     /// As a reply: the client's address only shared a bit with a VIP.
-    Reply,
+    Reply = slb_common::stage::look::REPLY,
 }
 
-/// What has become of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Rewritten, to be sent out of this interface.
-    Send(u32),
-    /// The first of a connection: the slow path's.
-    Open,
-}
-
-/// Follows a packet to its end: the interface to send it from, or why it is not sent.
+/// Follows a packet to its end: the interface to send it from, or why it is not sent. What is
+/// `RARE` is left to a program of its own, which is this pipeline with it.
 #[inline(always)]
-pub fn run(context: &XdpContext) -> Step<u32> {
-    let link = link::link(Frame::of(context))?;
-    let mut look = Look::First;
-    if let Outcome::Send(interface) = run_family(context, &link, look)? {
-        return Ok(interface);
-    }
-    match verified::first_packet(context, link.ethertype) {
-        Ok(()) => look = Look::Opened,
-        Err(Verdict::PassNoListener) => look = Look::Reply,
-        Err(verdict) => return Err(verdict),
-    }
-    match run_family(context, &link, look)? {
-        Outcome::Send(interface) => Ok(interface),
-        Outcome::Open => Err(Verdict::DropContended),
-    }
-}
-
-#[inline(always)]
-fn run_family(context: &XdpContext, link: &link::Link, look: Look) -> Step<Outcome> {
-    match link.ethertype {
-        link::IPV4 => run_v4(context, look),
-        link::IPV6 => run_v6(context, look),
+pub fn run<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
+    match link::link(Frame::of(context))?.ethertype {
+        link::IPV4 => run_v4::<RARE>(context, look),
+        link::IPV6 => run_v6::<RARE>(context, look),
         _ => Err(Verdict::PassNotIp),
     }
 }
 
 /// IPv4, on a stack frame of its own: BPF has 512 bytes for a chain of calls.
 #[inline(never)]
-fn run_v4(context: &XdpContext, look: Look) -> Step<Outcome> {
+fn run_v4<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
     let (packet, side) = parse::<1>(context)?;
-    balance(context, &packet, side, look)
+    balance::<1, RARE>(context, &packet, side, look)
 }
 
 /// IPv6, likewise.
 #[inline(never)]
-fn run_v6(context: &XdpContext, look: Look) -> Step<Outcome> {
+fn run_v6<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
     let (packet, side) = parse::<3>(context)?;
-    balance(context, &packet, side, look)
+    balance::<3, RARE>(context, &packet, side, look)
 }
 
 /// A packet that may be ours.
@@ -110,23 +85,27 @@ pub fn parse<const W: usize>(context: &XdpContext) -> Step<(Packet<W>, Side)> {
 
 /// What both families have in common: the whole rest.
 #[inline(always)]
-fn balance<const W: usize>(
+fn balance<const W: usize, const RARE: bool>(
     context: &XdpContext,
     packet: &Packet<W>,
     side: Side,
     look: Look,
-) -> Step<Outcome> {
+) -> Step<u32> {
     let side = if look == Look::Reply { Side::Backend } else { side };
     let now = maps::tick();
     let entry = match find(Maps, &packet.key(side), side, now) {
-        Some(entry) if look == Look::First && begins_anew(packet, side, &entry) => {
-            return Ok(Outcome::Open);
-        }
         Some(entry) => entry,
-        None if side == Side::Vip => return Ok(Outcome::Open),
+        None if look == Look::Opened => return Err(Verdict::DropContended),
+        None if side == Side::Vip => return Err(Verdict::ToOpen),
         None if look == Look::Reply => return Err(Verdict::PassNoListener),
         None => return Err(Verdict::PassNoConnection),
     };
+    if !RARE && is_rare(packet, &entry) {
+        return Err(handover::rare(look));
+    }
+    if RARE && look == Look::First && begins_anew(packet, side, &entry) {
+        return Err(Verdict::ToOpen);
+    }
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
@@ -145,7 +124,13 @@ fn balance<const W: usize>(
     send::address(context, &packet.link, &hop)?;
     let bytes = u64::from(packet.network.length);
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);
-    Ok(Outcome::Send(hop.interface))
+    Ok(hop.interface)
+}
+
+/// True for packets that the hot path leaves alone.
+#[inline(always)]
+fn is_rare<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
+    packet.ports.flags & tcp::SYN != 0 || entry.translation.marks() & mark::RARE != 0
 }
 
 /// True for a client's SYN on a connection that has ended: new, on the same ports.

@@ -34,6 +34,12 @@ pub fn side(addresses: &Addresses) -> Step<Side> {
     }
 }
 
+/// True if an endpoint may be a backend's.
+#[inline(always)]
+pub fn from_backend<const W: usize>(source: &[u64; W]) -> bool {
+    may_be(BACKEND_BITS, endpoint_address(source))
+}
+
 /// The verdict over a packet that cannot be read further: dropped only if it is to a VIP for
 /// certain. A bit may be another address's, and what a backend sends besides its connections is
 /// none of our business.

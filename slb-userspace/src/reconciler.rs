@@ -59,6 +59,7 @@ impl Reconciler {
     pub fn new(mut object: Object) -> Result<Self, BpfError> {
         let meta = object.mapping("META", crate::bpf::mapping::Access::Read)?.get(0);
         object.program("slb")?;
+        object.load_stages()?;
         object.program("table_batch")?;
         let kernel = Kernel::open(&mut object)?;
         let room = Room {

@@ -40,7 +40,7 @@ pub fn status(view: &View<'_>, reconciler: &Reconciler) -> Result<Status, Error>
     let (mut v4, mut v6) = (0, 0);
     for (slot, backend) in &reconciler.applied.backends {
         let gauges = gauges(reconciler, *slot);
-        let entries = gauges.active.saturating_add(gauges.inactive);
+        let entries = gauges.active.saturating_add(gauges.inactive());
         match Family::of(backend.endpoint.ip()) {
             Family::V4 => v4 += entries,
             Family::V6 => v6 += entries,
@@ -96,7 +96,7 @@ fn listener_status(
         for (slot, backend) in reconciler.applied.slots(*id) {
             let gauges = gauges(reconciler, slot);
             counts.active_connections += gauges.active;
-            counts.inactive_connections += gauges.inactive;
+            counts.inactive_connections += gauges.inactive();
             slots.insert(backend.endpoint, slot);
         }
     }
@@ -183,7 +183,7 @@ fn slot_counts(reconciler: &Reconciler, slot: Option<u32>) -> Result<Counts, Err
     if let Some(slot) = slot {
         let gauges = gauges(reconciler, slot);
         counts.active_connections = gauges.active;
-        counts.inactive_connections = gauges.inactive;
+        counts.inactive_connections = gauges.inactive();
         add_counters(&mut counts, reconciler.kernel().backend_counters(slot)?);
     }
     Ok(counts)
@@ -195,11 +195,12 @@ fn gauges(reconciler: &Reconciler, slot: u32) -> Gauges {
 
 /// Gauges as they are shown. A processor may lower one before another has raised it: for a
 /// moment it is below zero.
-const fn not_below_zero(Gauges { active, inactive }: Gauges) -> Gauges {
+const fn not_below_zero(gauges: Gauges) -> Gauges {
     const fn shown(gauge: u64) -> u64 {
         if gauge >> 63 == 0 { gauge } else { 0 }
     }
-    Gauges { active: shown(active), inactive: shown(inactive) }
+    let Gauges { active, opening, closing, reserved } = gauges;
+    Gauges { active: shown(active), opening: shown(opening), closing: shown(closing), reserved }
 }
 
 const fn add_counters(counts: &mut Counts, counted: Counted) {
@@ -264,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_gauge_below_zero_for_a_moment_is_shown_as_zero() {
-        let gauges = Gauges { active: 0_u64.wrapping_sub(1), inactive: 7 };
-        assert_eq!(not_below_zero(gauges), Gauges { active: 0, inactive: 7 });
+        let gauges = Gauges { active: 0_u64.wrapping_sub(1), opening: 7, ..Gauges::default() };
+        assert_eq!(not_below_zero(gauges), Gauges { opening: 7, ..Gauges::default() });
     }
 }

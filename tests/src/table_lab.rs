@@ -111,16 +111,15 @@ impl TableLab {
         self.set_service(0, 0)
     }
 
-    fn set_service(&mut self, flags: u16, ticks: u32) -> Result<()> {
+    fn set_service(&mut self, flags: u32, ticks: u32) -> Result<()> {
         let to = Service {
             ring: Ring::EMPTY,
             flags,
             port: 80,
             protocol: 6,
             family: 4,
-            configured_scheduler: 0,
-            reserved: 0,
             timeouts: Timeouts::new(ticks, ticks, ticks, ticks),
+            ..Service::default()
         };
         Ok(self.kernel.apply(&Operation::SetService { service: 0, to })?)
     }
@@ -190,7 +189,8 @@ impl TableLab {
             let gauges = &mut recount.gauges[line.seen.slot() as usize];
             match line.control.class() {
                 Class::Active => gauges.active += 1,
-                Class::Inactive => gauges.inactive += 1,
+                Class::Opening => gauges.opening += 1,
+                Class::Closing => gauges.closing += 1,
                 Class::None => {}
             }
         }

@@ -55,8 +55,10 @@ pub enum Class {
     None,
     /// Established TCP, answered UDP.
     Active,
-    /// Handshake, closing, unanswered UDP.
-    Inactive,
+    /// Handshake, unanswered UDP.
+    Opening,
+    /// Closing.
+    Closing,
 }
 
 /// An entry's control word.
@@ -117,7 +119,8 @@ impl Control {
         match self.state() {
             state::FREE | state::CLAIMED => Class::None,
             state::ESTABLISHED | state::UDP_SEEN => Class::Active,
-            _ => Class::Inactive,
+            state::SYN | state::UDP_NEW => Class::Opening,
+            _ => Class::Closing,
         }
     }
 }

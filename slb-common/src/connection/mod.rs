@@ -10,8 +10,8 @@
 //! 1+W …     vip: address, port 16, service 16                      once per generation
 //! 1+2W …    backend: address, port 16, next hop to the client 16   address and port once
 //! 1+3W      last seen 32 | backend slot 24 | slot generation 8     last seen: when it changes
-//! 2+3W      local address 16 | local port 16 | persistence 32      for full NAT, persistence
-//! 3+3W      sequence delta 32 | window shift 5                     for the SYN proxy
+//! 2+3W      ties: local address, local port, template, client        once per generation
+//! 3+3W      translation: sequence delta, window shift, mode, marks   marks and delta: by their stage
 //! last      bucket word, in way 0 only: version 60 | reach 3 | lock 1
 //! ```
 //!
@@ -20,9 +20,11 @@
 
 pub mod batch;
 mod control;
+mod extras;
 mod time;
 
 pub use control::{BucketWord, Class, Control, Seen, flag, state};
+pub use extras::{Sequences, Ties, Translation, mark};
 pub use time::{CLOSED_TIMEOUT, TICK_SHIFT, expired, ticks};
 
 /// Lines of a bucket.
@@ -64,6 +66,16 @@ pub mod offset {
     /// Last seen and backend slot.
     pub const fn seen<const W: usize>() -> usize {
         1 + 3 * W
+    }
+
+    /// Ties: see [`super::Ties`].
+    pub const fn ties<const W: usize>() -> usize {
+        2 + 3 * W
+    }
+
+    /// Translation: see [`super::Translation`].
+    pub const fn translation<const W: usize>() -> usize {
+        3 + 3 * W
     }
 
     /// The bucket's word, if the line is the bucket's first.

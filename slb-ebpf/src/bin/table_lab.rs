@@ -10,7 +10,7 @@ use aya_ebpf::{
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use slb_common::connection::{Seen, endpoint, state, v4_words, v6_words};
+use slb_common::connection::{Seen, Ties, Translation, endpoint, state, v4_words, v6_words};
 use slb_ebpf::{
     atomic, batch,
     connections::{
@@ -73,6 +73,8 @@ fn entry<const W: usize>(flow: u32, entry_state: u8) -> New<W> {
         vip: endpoint(address(192, [0, 2, 1]), 80_u16.to_be_bytes(), 0),
         backend: endpoint(address(172, [16, 0, slot as u8]), 8080_u16.to_be_bytes(), 1),
         seen: Seen::new(tick(), slot, 0),
+        ties: Ties::NONE,
+        translation: Translation::default(),
         state: entry_state,
         reserved: [0; 7],
     }

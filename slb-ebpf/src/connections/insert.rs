@@ -4,8 +4,8 @@
 
 use slb_common::{
     connection::{
-        BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Class, Control, ENTRIES_PER_CLIENT, Seen, WAYS, offset,
-        state,
+        BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Class, Control, ENTRIES_PER_CLIENT, Seen, Ties,
+        Translation, WAYS, offset, state,
     },
     hash::Hash,
 };
@@ -15,7 +15,7 @@ use super::{
     line::Line,
     sight::{EXISTS, TUPLE_IN_USE, rank, rank_of},
     store::Store,
-    transition::move_gauges,
+    transition::{move_gauges, untie},
 };
 
 /// Rounds of survey and swap before a packet gives up.
@@ -33,13 +33,17 @@ pub struct New<const W: usize> {
     pub backend: [u64; W],
     /// Tick and backend slot.
     pub seen: Seen,
+    /// What it holds elsewhere; given back when the entry ends, or by the caller if none is made.
+    pub ties: Ties,
+    /// How its packets are rewritten.
+    pub translation: Translation,
     /// First state.
     pub state: u8,
     /// Always 0: the verifier wants every byte written that a pointer leads to.
     pub reserved: [u8; 7],
 }
 
-const _: () = assert!(size_of::<New<1>>() == 40 && size_of::<New<3>>() == 88);
+const _: () = assert!(size_of::<New<1>>() == 56 && size_of::<New<3>>() == 104);
 
 /// Why no entry was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,10 +171,13 @@ fn take<const W: usize, S: Store<W>>(
     if !line.swap_control(former, Control::new(0, generation, 0, state::CLAIMED)) {
         return None;
     }
+    if former.live() {
+        untie(store, line);
+    }
     line.set_endpoint(offset::CLIENT, &new.client);
     line.set_endpoint(offset::vip::<W>(), &new.vip);
     line.set_endpoint(offset::backend::<W>(), &new.backend);
-    line.set_seen(new.seen);
+    line.set_rest(new.seen, new.ties, new.translation);
     let control = Control::new(hash.tag(), generation, 0, new.state);
     // Counted before it can be met, and the former one only then no more: a slot that looks idle
     // is idle.

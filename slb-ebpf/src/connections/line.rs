@@ -1,6 +1,8 @@
 //! A line of the table, in place: every access to its words.
 
-use slb_common::connection::{Control, EXTRA_SHIFT, Seen, WAYS, expired, offset};
+use slb_common::connection::{
+    Control, EXTRA_SHIFT, Seen, Ties, Translation, WAYS, expired, offset,
+};
 
 use super::{
     bucket::Bucket,
@@ -28,6 +30,21 @@ impl<const W: usize> Line<W> {
     #[inline(always)]
     pub fn of_slot<S: Store<W>>(store: S, slot: u32) -> Option<Self> {
         Some(Self::of_bucket(store.bucket(slot / WAYS)?, slot % WAYS))
+    }
+
+    /// Its first word, for a function that gets it as an argument.
+    #[inline(always)]
+    pub const fn words(self) -> *mut u64 {
+        self.words
+    }
+
+    /// The line at a place.
+    ///
+    /// # Safety
+    /// As of [`Bucket::new`], for one line.
+    #[inline(always)]
+    pub const unsafe fn new(words: *mut u64) -> Self {
+        Self { words }
     }
 
     /// Control word, read afresh.
@@ -101,16 +118,39 @@ impl<const W: usize> Line<W> {
         }
     }
 
-    /// Writes last sight and slot of a line that this program has claimed, and clears the words
-    /// of features that the connection does not use.
+    /// Writes last sight and slot, ties and translation of a line that this program has claimed.
     #[inline(always)]
-    pub fn set_seen(self, seen: Seen) {
+    pub fn set_rest(self, seen: Seen, ties: Ties, translation: Translation) {
         // SAFETY: the three words from this offset lie before the bucket word.
         unsafe {
             let at = self.words.add(offset::seen::<W>());
             atomic::store(at, seen.0);
-            atomic::store(at.add(1), 0);
-            atomic::store(at.add(2), 0);
+            atomic::store(at.add(1), ties.0);
+            atomic::store(at.add(2), translation.0);
+        }
+    }
+
+    /// What the entry is tied to, read afresh.
+    #[inline(always)]
+    pub fn ties(self) -> Ties {
+        // SAFETY: the offset lies in the line.
+        Ties(unsafe { atomic::load(self.words.add(offset::ties::<W>())) })
+    }
+
+    /// How its packets are rewritten, read afresh.
+    #[inline(always)]
+    pub fn translation(self) -> Translation {
+        // SAFETY: the offset lies in the line.
+        Translation(unsafe { atomic::load(self.words.add(offset::translation::<W>())) })
+    }
+
+    /// Swaps the translation; true for the one who did.
+    #[inline(always)]
+    pub fn swap_translation(self, old: Translation, new: Translation) -> bool {
+        // SAFETY: the offset lies in the line.
+        unsafe {
+            let place = self.words.add(offset::translation::<W>());
+            atomic::compare_and_swap(place, old.0, new.0)
         }
     }
 

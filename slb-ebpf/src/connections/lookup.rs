@@ -1,7 +1,8 @@
 //! Finding the connection of a packet: one bucket in nearly all cases, no lock, nothing written.
 
 use slb_common::connection::{
-    BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Control, Seen, WAYS, endpoint_extra, offset,
+    BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Control, Seen, Ties, Translation, WAYS, endpoint_extra,
+    offset,
 };
 
 use super::{
@@ -15,6 +16,8 @@ use super::{
 pub struct Entry<const W: usize> {
     /// Its place.
     pub line: Line<W>,
+    /// The same as a number: bucket × [`WAYS`] + way.
+    pub number: u32,
     /// Its control word then.
     pub control: Control,
     /// Last sight and backend slot.
@@ -23,6 +26,10 @@ pub struct Entry<const W: usize> {
     pub vip: [u64; W],
     /// Backend endpoint; extra: next hop to the client.
     pub backend: [u64; W],
+    /// What it holds elsewhere.
+    pub ties: Ties,
+    /// How its packets are rewritten.
+    pub translation: Translation,
 }
 
 impl<const W: usize> Entry<W> {
@@ -48,13 +55,16 @@ impl<const W: usize> Entry<W> {
 
     /// Copies a line; `None` if it changed hands meanwhile.
     #[inline(always)]
-    fn copy(line: Line<W>, control: Control) -> Option<Self> {
+    fn copy(line: Line<W>, number: u32, control: Control) -> Option<Self> {
         let entry = Self {
             line,
+            number,
             control,
             seen: line.seen(),
             vip: line.endpoint(offset::vip::<W>()),
             backend: line.endpoint(offset::backend::<W>()),
+            ties: line.ties(),
+            translation: line.translation(),
         };
         let after = line.control();
         let same = after.generation() == control.generation() && after.live();
@@ -70,14 +80,15 @@ pub fn find<const W: usize, S: Store<W>>(
     side: Side,
     now: u32,
 ) -> Option<Entry<W>> {
-    let line = Line::of_slot(store, store.locate(key, side)?)?;
+    let number = store.locate(key, side)?;
+    let line = Line::of_slot(store, number)?;
     let control = line.control();
     // A line that changed hands since it was located is another connection's by now: the slow
     // path looks again under the bucket's lock.
     if !control.live() || !line.client_is(key.client) || !line.server_is(side, key.server) {
         return None;
     }
-    let entry = Entry::copy(line, control)?;
+    let entry = Entry::copy(line, number, control)?;
     (!line.expired(store, entry.control, now)).then_some(entry)
 }
 

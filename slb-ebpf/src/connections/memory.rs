@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use slb_common::{
-    connection::{Class, Control, Seen, WAYS, endpoint, line_words, v4_words},
+    connection::{Class, Control, Seen, Ties, Translation, WAYS, endpoint, line_words, v4_words},
     hash::Seed,
     service::Timeouts,
 };
@@ -23,6 +23,8 @@ pub(super) struct Memory<const W: usize> {
     words: Vec<AtomicU64>,
     pub(super) mask: u32,
     pub(super) gauges: [[AtomicI64; 2]; 16],
+    /// Sum of the ties that have been given back.
+    pub(super) untied: AtomicU64,
 }
 
 pub(super) static SEED: LazyLock<Seed> = LazyLock::new(Seed::fixed);
@@ -36,6 +38,7 @@ impl<const W: usize> Memory<W> {
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             mask: buckets - 1,
             gauges: Default::default(),
+            untied: AtomicU64::new(0),
         }
     }
 
@@ -79,8 +82,14 @@ impl<const W: usize> Store<W> for &Memory<W> {
         match class {
             Class::None => panic!("a gauge for no entry"),
             Class::Active => self.gauges[slot as usize][0].fetch_add(delta, SeqCst),
-            Class::Inactive => self.gauges[slot as usize][1].fetch_add(delta, SeqCst),
+            Class::Opening | Class::Closing => {
+                self.gauges[slot as usize][1].fetch_add(delta, SeqCst)
+            }
         };
+    }
+
+    fn untie(self, line: Line<W>) {
+        self.untied.fetch_add(line.ties().0, SeqCst);
     }
 }
 
@@ -97,6 +106,8 @@ pub(super) fn new_entry<const W: usize>(
         vip: endpoint(v4_words([10, 0, 0, vip]), port(80), 7),
         backend: endpoint(v4_words([10, 0, 1, backend]), port(8080), 3),
         seen: Seen::new(tick, u32::from(backend), 0),
+        ties: Ties::NONE,
+        translation: Translation::default(),
         state,
         reserved: [0; 7],
     }

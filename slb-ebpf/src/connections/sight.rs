@@ -11,7 +11,6 @@ use super::{
     line::Line,
     store::{Side, Store},
     tcp_state::reopens,
-    transition::close,
 };
 
 /// What one bucket holds for a new entry, packed into a number: in the kernel a bucket is looked
@@ -84,7 +83,7 @@ pub fn sight<const W: usize, S: Store<W>>(
                     return Sighting(if same { EXISTS } else { TUPLE_IN_USE });
                 }
                 // The former connection of these endpoints is over: its place is free.
-                if !close(store, line, control) {
+                if !store.close(line, control) {
                     return Sighting(MOVED);
                 }
                 control = Control::new(0, control.generation(), 0, state::FREE);

@@ -1,15 +1,17 @@
 //! The table's surroundings, and what a connection is found by.
 
 use slb_common::{
-    connection::Class,
+    connection::{Class, Control},
     hash::{Hash, Seed},
 };
 
 use super::{
     bucket::Bucket,
     insert::{New, Refused, attempt},
+    line::Line,
     lookup::locate,
     sight::{Sighting, sight},
+    transition::close,
 };
 
 /// The table's surroundings: BPF maps in the kernel, a vector in tests.
@@ -38,6 +40,12 @@ pub trait Store<const W: usize>: Copy {
     fn attempt(self, new: &New<W>, now: u32) -> Result<u32, Refused> {
         attempt(self, new, now)
     }
+    /// Ends an entry: [`close`], by whatever call the surroundings want.
+    fn close(self, line: Line<W>, control: Control) -> bool {
+        close(self, line, control)
+    }
+    /// Gives back what the entry that a line still holds was tied to; nobody else writes the line.
+    fn untie(self, line: Line<W>);
     /// Adds `delta` to the gauge that counts `class` for a backend slot.
     fn adjust(self, slot: u32, class: Class, delta: i64);
 }

@@ -131,7 +131,7 @@ const fn may_close(client: u64, vip: u64) -> bool {
 fn count(gauges: &mut (i64, i64), control: Control) {
     match control.class() {
         Class::Active => gauges.0 += 1,
-        Class::Inactive => gauges.1 += 1,
+        Class::Opening | Class::Closing => gauges.1 += 1,
         Class::None => unreachable!("a live line has a class"),
     }
 }

@@ -1,7 +1,7 @@
 //! Changing the state of an entry, or ending it. Whoever swaps the control word moves the gauges,
 //! nobody else: so the gauges equal the entries whatever happens at the same time.
 
-use slb_common::connection::{Class, Control, state};
+use slb_common::connection::{Class, Control, Ties, state};
 
 use super::{
     line::Line,
@@ -82,8 +82,23 @@ pub fn change<const W: usize, S: Store<W>>(
 pub fn close<const W: usize, S: Store<W>>(store: S, line: Line<W>, control: Control) -> bool {
     // The slot is read before the swap: a swap that succeeds proves that it is this generation's.
     let slot = line.seen().slot();
-    let free = Control::new(0, control.generation(), 0, state::FREE);
-    change(store, line, slot, control, free)
+    let generation = control.generation();
+    // Claimed first, so that nobody overwrites what it is tied to before that is given back.
+    if !line.swap_control(control, Control::new(0, generation, 0, state::CLAIMED)) {
+        return false;
+    }
+    untie(store, line);
+    line.publish(Control::new(0, generation, 0, state::FREE));
+    move_gauges(store, slot, control.class(), Class::None);
+    true
+}
+
+/// Gives back what the entry was tied to whose line this program has claimed.
+#[inline(always)]
+pub fn untie<const W: usize, S: Store<W>>(store: S, line: Line<W>) {
+    if line.ties() != Ties::NONE {
+        store.untie(line);
+    }
 }
 
 /// Moves one entry of a slot from one gauge to another.

@@ -29,10 +29,14 @@ impl Places for ServicePlaces {
         let gauges = GAUGES.get_ptr(slot)?;
         let weight = backend_of(slot)?.weight;
         // SAFETY: the map gave the pointer; the fields are aligned words.
-        let (active, inactive) = unsafe {
-            (atomic::load(&raw const (*gauges).active), atomic::load(&raw const (*gauges).inactive))
+        let (active, opening, closing) = unsafe {
+            (
+                atomic::load(&raw const (*gauges).active),
+                atomic::load(&raw const (*gauges).opening),
+                atomic::load(&raw const (*gauges).closing),
+            )
         };
-        Some(Load { active, inactive, weight })
+        Some(Load { active, inactive: opening.wrapping_add(closing), weight })
     }
 
     #[inline(always)]

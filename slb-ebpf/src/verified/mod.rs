@@ -8,8 +8,8 @@ mod slow_path;
 mod table;
 
 pub use parsing::{skip_extensions, skip_tags, sum_words};
-pub use slow_path::{first_packet, schedule};
-pub use table::{attempt, locate, sight};
+pub use slow_path::schedule;
+pub use table::{adjust, attempt, close, locate, sight, untie};
 
 /// Result of a global function: nothing went wrong, or there is nothing.
 const FINE: u32 = u32::MAX;

@@ -1,52 +1,9 @@
-//! A connection's first packet, and the scheduler.
+//! The scheduler.
 
-use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
-use slb_common::Verdict;
-
-use super::FINE;
 use crate::{
     maps::service_of,
-    opening::open_connection,
-    packet::{Step, unknown},
-    parse::link,
-    pipeline,
     schedulers::{self, Draw, NOBODY, places::ServicePlaces},
 };
-
-/// Opens a connection for its first packet.
-#[inline(always)]
-pub fn first_packet(context: &XdpContext, ethertype: u16) -> Step<()> {
-    let result = match ethertype {
-        link::IPV4 => global_first_packet_v4(context.ctx),
-        _ => global_first_packet_v6(context.ctx),
-    };
-    match unknown(u64::from(result)) as u32 {
-        FINE => Ok(()),
-        verdict => Err(Verdict::from_index(verdict).unwrap_or(Verdict::DropInternal)),
-    }
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn global_first_packet_v4(context: *mut xdp_md) -> u32 {
-    let context = XdpContext::new(context);
-    code(pipeline::parse::<1>(&context).and_then(|(packet, _)| open_connection(&context, &packet)))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn global_first_packet_v6(context: *mut xdp_md) -> u32 {
-    let context = XdpContext::new(context);
-    code(pipeline::parse::<3>(&context).and_then(|(packet, _)| open_connection(&context, &packet)))
-}
-
-#[inline(always)]
-fn code(step: Step<()>) -> u32 {
-    match step {
-        Ok(()) => FINE,
-        Err(verdict) => verdict.index(),
-    }
-}
 
 /// Draws the backend slot of a new connection; `None`: no backend is usable.
 #[inline(always)]

@@ -41,7 +41,7 @@ impl VerdictCount {
         let action = match verdict.action() {
             Action::Pass => VerdictAction::Pass,
             Action::Forward => VerdictAction::Forward,
-            Action::Drop => VerdictAction::Drop,
+            Action::Drop | Action::Refuse | Action::HandOver => VerdictAction::Drop,
         };
         let manual = verdict.manual().split_whitespace().collect::<Vec<_>>().join(" ");
         Self { label: verdict.label().to_owned(), action, packets, manual }

@@ -1,14 +1,14 @@
 //! Loading the object: with maps of its own for tests, or with pinned maps that an earlier daemon
 //! may have left in use.
 
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData},
+    maps::{Map, MapData, ProgramArray},
     programs::{ProgramError, TestRun, TestRunOptions, Xdp},
 };
-use slb_common::{ABI_VERSION, hash::Seed, meta::Meta};
+use slb_common::{ABI_VERSION, connection::WAYS, hash::Seed, meta::Meta, stage::Stage};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 type SizeOf = fn(&Sizes) -> u32;
 
 /// Maps whose size the settings decide.
-pub(super) const SIZED: [(&str, SizeOf); 12] = [
+pub(super) const SIZED: [(&str, SizeOf); 17] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),
@@ -35,10 +35,15 @@ pub(super) const SIZED: [(&str, SizeOf); 12] = [
     ("GAUGES", |sizes| sizes.backends),
     ("COUNT_BACKENDS", |sizes| sizes.backends),
     ("RINGS", |sizes| sizes.ring_slots),
+    ("GAUGES_SERVICES", |sizes| sizes.services),
+    ("GAUGES_INSTANCES", |sizes| sizes.services),
+    ("INSTANCES", |sizes| sizes.services),
+    ("SEQUENCES4", |sizes| sizes.buckets_v4 * WAYS),
+    ("SEQUENCES6", |sizes| sizes.buckets_v6 * WAYS),
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 16] = [
+pub const PINNED: [&str; 23] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
@@ -55,6 +60,13 @@ pub const PINNED: [&str; 16] = [
     "COUNT_BACKENDS",
     "COUNT_SERVICES",
     "COUNT_VERDICTS",
+    "GAUGES_SERVICES",
+    "GAUGES_INSTANCES",
+    "INSTANCES",
+    "SETTINGS",
+    "VIP_STATES",
+    "SEQUENCES4",
+    "SEQUENCES6",
 ];
 
 /// Whether the maps are new.
@@ -73,6 +85,9 @@ pub struct Object {
     pub sizes: Sizes,
     /// Whether its maps are new.
     pub origin: Origin,
+    /// Its programs that a packet may be handed over to. The kernel empties the map when nobody
+    /// holds it any more.
+    stages: Option<Map>,
 }
 
 impl Object {
@@ -131,7 +146,7 @@ impl Object {
             loader.map_pin_path(name, pins.map(|pins| pins.map(name)).unwrap_or_default());
         }
         let ebpf = loader.load(object)?;
-        Ok(Self { ebpf, sizes, origin })
+        Ok(Self { ebpf, sizes, origin, stages: None })
     }
 
     /// A program of the object, verified by the kernel.
@@ -149,6 +164,43 @@ impl Object {
             load_patiently(program).map_err(|error| Error::Program { program: name, error })?;
         }
         Ok(program)
+    }
+
+    /// Loads every program that a packet may be handed over to, and puts it into its place.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn load_stages(&mut self) -> Result<(), Error> {
+        const NAME: &str = "STAGES";
+        for stage in Stage::ALL {
+            self.program(stage.program())?;
+        }
+        let failed = |error: String| Error::Map { name: NAME, error };
+        let mut map = self.take_map(NAME)?;
+        let mut stages =
+            ProgramArray::try_from(&mut map).map_err(|error| failed(error.to_string()))?;
+        for stage in Stage::ALL {
+            let name = stage.program();
+            let program = self.program(name)?;
+            let fd = program.fd().map_err(|error| Error::Program { program: name, error })?;
+            stages.set(*stage as u32, fd, 0).map_err(|error| failed(error.to_string()))?;
+        }
+        self.stages = Some(map);
+        Ok(())
+    }
+
+    /// Pins the programs that packets are handed over to, so that they outlive this process.
+    ///
+    /// # Errors
+    /// They are not loaded, or the pin cannot be made.
+    pub fn pin_stages(&self, pins: &Pins) -> Result<PathBuf, Error> {
+        let path = pins.next_stages()?;
+        let failed = |error: String| Error::Path { path: path.clone(), error };
+        let Some(Map::ProgramArray(stages)) = &self.stages else {
+            return Err(failed("the programs are not loaded".to_owned()));
+        };
+        stages.pin(&path).map_err(|error| failed(error.to_string()))?;
+        Ok(path)
     }
 
     /// Runs a program on one packet, as often as said; returns what it returned and its time.

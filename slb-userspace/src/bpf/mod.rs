@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use slb_common::{
     next_hop::{CLIENT_HOPS, NextHop},
-    service::{AddressBitmap, Backend, Counters, Gauges, Service},
+    service::{AddressBitmap, Backend, Counters, Gauges, Instance, Service},
+    vip::{VIP_STATES, VipState},
 };
 
 use crate::config::model::DataplaneSettings;
@@ -75,11 +76,15 @@ impl Sizes {
         };
         // One pointer finds the copies of all processors.
         let counters = (size_of::<Counters>() * processors + size_of::<u64>()) as u64;
-        let of_service = size_of::<Service>() as u64 + CURSOR_BYTES + counters;
+        let of_service = (size_of::<Service>() + 2 * size_of::<Gauges>() + size_of::<Instance>())
+            as u64
+            + CURSOR_BYTES
+            + counters;
         let of_backend = (size_of::<Backend>() + size_of::<Gauges>()) as u64 + counters;
         let leads = self.leads();
-        u64::from(self.buckets_v4) * 256
-            + u64::from(self.buckets_v6) * 512
+        // Lines, and a word of sequence numbers for each.
+        u64::from(self.buckets_v4) * (256 + 32)
+            + u64::from(self.buckets_v6) * (512 + 32)
             + hash(leads, 16)
             + hash(leads, 32)
             + hash(leads, 24)
@@ -88,6 +93,7 @@ impl Sizes {
             + u64::from(self.ring_slots) * RING_SLOT_BYTES
             + 2 * size_of::<AddressBitmap>() as u64
             + u64::from(CLIENT_HOPS) * size_of::<NextHop>() as u64
+            + u64::from(VIP_STATES) * size_of::<VipState>() as u64
     }
 }
 

@@ -21,6 +21,9 @@ use super::{
 /// `BPF_FS_MAGIC` of `statfs(2)`.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 
+/// How pins of programs that packets are handed over to begin.
+const STAGES: &str = "stages-";
+
 /// A directory of a BPF file system.
 #[derive(Clone, Debug)]
 pub struct Pins {
@@ -46,6 +49,34 @@ impl Pins {
     /// Pin of the link of an interface.
     pub fn link(&self, interface: &str) -> PathBuf {
         self.directory.join(format!("link-{interface}"))
+    }
+
+    /// Pins of the programs that packets are handed over to: each daemon that has started made one.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn stages(&self) -> Result<Vec<PathBuf>, Error> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.error(&self.directory, error)),
+        };
+        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+        let is_stages = |path: &PathBuf| {
+            path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(STAGES))
+        };
+        Ok(paths.filter(is_stages).collect())
+    }
+
+    /// A pin for such programs that nobody has taken yet.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn next_stages(&self) -> Result<PathBuf, Error> {
+        let taken = self.stages()?;
+        let free = |number: &u32| self.directory.join(format!("{STAGES}{number}"));
+        let mut paths = (0..=u32::MAX).map(|number| free(&number));
+        Ok(paths.find(|path| !taken.contains(path)).unwrap_or_default())
     }
 
     /// Interfaces whose links are pinned.
@@ -140,6 +171,7 @@ impl Pins {
             self.remove(&self.link(interface))?;
         }
         self.remove_maps()?;
+        self.stages()?.iter().try_for_each(|path| self.remove(path))?;
         match fs::remove_dir(&self.directory) {
             Err(error) if !left_in_place(&error) => Err(self.error(&self.directory, error)),
             _ => Ok(interfaces),

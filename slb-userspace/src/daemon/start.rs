@@ -102,7 +102,9 @@ impl Start<'_> {
         reconciler
             .apply(desired(&config, &circumstances), &circumstances.hops)
             .context("the first plan")?;
+        let stages = reconciler.object().pin_stages(pins)?;
         attach_all(&mut reconciler, &configured, &links, pins)?;
+        forget_stages(pins, &stages)?;
         detach_others(pins, &configured)?;
         let (interfaces, xdp_mode) = host::attached(&configured, &host::links().await?);
         if xdp_mode == XdpMode::Generic {
@@ -142,6 +144,16 @@ fn attach_all(
         let interface = host::interface(links, name);
         attach::attach(reconciler.object().program("slb")?, interface, mode, pins)
     })
+}
+
+/// Takes away the programs that an earlier daemon's program handed packets over to. A packet that
+/// is on its way through them right now has milliseconds to end.
+fn forget_stages(pins: &Pins, own: &Path) -> Result<(), bpf::Error> {
+    let former: Vec<_> = pins.stages()?.into_iter().filter(|path| path != own).collect();
+    if !former.is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    former.iter().try_for_each(|path| pins.remove(path))
 }
 
 /// Takes XDP off interfaces that are no longer configured.

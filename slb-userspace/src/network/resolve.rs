@@ -66,7 +66,7 @@ pub(super) fn next_hop(
         destination,
         vlan: egress.vlan,
         source: egress.source,
-        reserved: 0,
+        mtu: 0,
         interface: egress.interface,
         state: HOP_VALID,
     })

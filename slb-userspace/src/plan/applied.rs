@@ -152,5 +152,5 @@ fn endpoint(family: Family, backend: &Backend) -> SocketAddr {
 
 /// True if no entry is left.
 pub const fn idle(gauges: Gauges) -> bool {
-    gauges.active == 0 && gauges.inactive == 0
+    gauges.active == 0 && gauges.opening == 0 && gauges.closing == 0
 }

@@ -34,7 +34,7 @@ pub struct DesiredService {
     /// Idle times in ticks.
     pub timeouts: Timeouts,
     /// Bits `SERVICE_*` besides `SERVICE_PRESENT`.
-    pub flags: u16,
+    pub flags: u32,
     /// Its backends.
     pub backends: Vec<DesiredBackend>,
 }

@@ -181,11 +181,11 @@ impl<'a> Planner<'a> {
             ring,
             flags: SERVICE_PRESENT | service.flags,
             port: service.port,
+            last_port: service.port,
             protocol: number(service.protocol),
             family: family_number(service.family),
-            configured_scheduler: 0,
-            reserved: 0,
             timeouts: service.timeouts,
+            ..Service::default()
         };
         let before = self.applied.services.get(&id);
         if before.is_none_or(|before| before.service != value) {
@@ -226,7 +226,8 @@ impl<'a> Planner<'a> {
             service: id,
             generation,
             health: health_number(backend.health),
-            reserved: [0; 14],
+            family: family_number(service.family),
+            ..Backend::default()
         };
         self.kept.insert(slot);
         if own.is_none_or(|applied| applied.backend != value) {

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use slb_common::{
     Verdict,
     next_hop::{HOP_VALID, NextHop},
-    service::{BACKEND_PRESENT, Backend, Gauges, Ring, Service, scheduler},
+    service::{BACKEND_PRESENT, Backend, Ring, Service, scheduler},
 };
 use slb_tests::packets::{Mac, Packet};
 use slb_userspace::{
@@ -143,9 +143,9 @@ impl Balancer {
             port: vip.port(),
             protocol: number(listener.protocol),
             family: if vip.is_ipv4() { 4 } else { 6 },
-            configured_scheduler: 0,
-            reserved: 0,
+            last_port: vip.port(),
             timeouts: listener.timeouts,
+            ..Service::default()
         };
         self.apply(Operation::SetService { service, to });
     }
@@ -156,7 +156,7 @@ impl Balancer {
             destination: target.mac,
             vlan: target.vlan,
             source: OWN_MAC,
-            reserved: 0,
+            mtu: 0,
             interface: target.interface,
             state: HOP_VALID,
         };
@@ -168,8 +168,8 @@ impl Balancer {
             weight: target.weight,
             service,
             generation: target.generation,
-            health: 0,
-            reserved: [0; 14],
+            family: if target.address.is_ipv4() { 4 } else { 6 },
+            ..Backend::default()
         };
         self.apply(Operation::SetBackend { slot, backend });
     }
@@ -270,8 +270,8 @@ impl Balancer {
 
     /// The gauges of a slot: active, inactive.
     pub(crate) fn gauges(&self, slot: u32) -> (u64, u64) {
-        let Gauges { active, inactive } = self.kernel.gauges(slot);
-        (active, inactive)
+        let gauges = self.kernel.gauges(slot);
+        (gauges.active, gauges.inactive())
     }
 }
 
@@ -303,9 +303,10 @@ fn expected_action(verdict: Verdict) -> Action {
     match (verdict, verdict.action()) {
         (Verdict::Transmitted, _) => Action::Transmit,
         (Verdict::Redirected, _) => Action::Redirect,
-        (_, slb_common::Action::Drop) => Action::Drop,
+        (_, slb_common::Action::Drop | slb_common::Action::Refuse) => Action::Drop,
         (_, slb_common::Action::Pass) => Action::Pass,
         (_, slb_common::Action::Forward) => unreachable!("there are two of them"),
+        (_, slb_common::Action::HandOver) => unreachable!("never counted"),
     }
 }
 

@@ -17,7 +17,7 @@ impl Balancer {
             let (active, inactive) = &mut expected[entry.seen.slot() as usize];
             match entry.control.class() {
                 Class::Active => *active += 1,
-                Class::Inactive => *inactive += 1,
+                Class::Opening | Class::Closing => *inactive += 1,
                 Class::None => unreachable!("a live line has a class"),
             }
         }

@@ -41,7 +41,7 @@ pub(crate) struct Listener {
     pub(crate) vips: Vec<SocketAddr>,
     pub(crate) protocol: Protocol,
     pub(crate) scheduler: u8,
-    pub(crate) flags: u16,
+    pub(crate) flags: u32,
     pub(crate) timeouts: Timeouts,
     pub(crate) backends: Vec<Target>,
 }

@@ -10,7 +10,8 @@ use aya::maps::{Array, MapData};
 use slb_common::{
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6},
     next_hop::NextHop,
-    service::{AddressBitmap, Backend, Gauges, Service},
+    service::{AddressBitmap, Backend, Gauges, Instance, Service},
+    vip::{Settings, VipState},
 };
 use slb_userspace::{
     bpf::{self, Sizes, load::Object, mapping::Access},
@@ -66,6 +67,7 @@ impl Loaded {
             ring_slots: 4096,
         };
         let mut object = Object::load_private(bpf::OBJECT, sizes).unwrap();
+        object.load_stages().unwrap();
         let kernel = Kernel::open(&mut object).unwrap();
         let cursors = Array::try_from(object.take_map("CURSORS").unwrap()).unwrap();
         Self { object, kernel, cursors, buckets }
@@ -83,7 +85,14 @@ impl Loaded {
         self.zero::<[u64; BUCKET_WORDS_V6]>("CONNECTIONS6");
         self.zero::<Service>("SERVICES");
         self.zero::<Backend>("BACKENDS");
-        self.zero::<Gauges>("GAUGES");
+        for gauges in ["GAUGES", "GAUGES_SERVICES", "GAUGES_INSTANCES"] {
+            self.zero::<Gauges>(gauges);
+        }
+        self.zero::<Instance>("INSTANCES");
+        self.zero::<Settings>("SETTINGS");
+        self.zero::<VipState>("VIP_STATES");
+        self.zero::<u64>("SEQUENCES4");
+        self.zero::<u64>("SEQUENCES6");
         self.zero::<u32>("RINGS");
         self.zero::<AddressBitmap>("BITMAPS");
         self.zero::<NextHop>("HOPS_CLIENTS");

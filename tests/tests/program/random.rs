@@ -130,7 +130,7 @@ fn random_packets_are_each_counted_once_and_leave_the_tables_whole() {
     assert_eq!(
         actions,
         [
-            by(slb_common::Action::Drop),
+            by(slb_common::Action::Drop) + by(slb_common::Action::Refuse),
             by(slb_common::Action::Pass),
             counted(&|verdict| verdict == Verdict::Transmitted),
             counted(&|verdict| verdict == Verdict::Redirected),

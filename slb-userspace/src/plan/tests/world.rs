@@ -36,7 +36,7 @@ pub(super) const HOP: NextHop = NextHop {
     destination: [2; 6],
     vlan: 0,
     source: [4; 6],
-    reserved: 0,
+    mtu: 0,
     interface: 7,
     state: HOP_VALID,
 };
@@ -188,7 +188,7 @@ impl World {
     /// Looks for what is free; returns what was freed.
     pub(super) fn sweep(&mut self, busy: &[u32]) -> Vec<Operation> {
         self.now += SWEEP;
-        let gauges = |slot| Gauges { active: u64::from(busy.contains(&slot)), inactive: 0 };
+        let gauges = |slot| Gauges { active: u64::from(busy.contains(&slot)), ..Gauges::default() };
         let freed = self.unused.reclaim(&self.applied, &self.services, self.now, gauges);
         freed.iter().for_each(|operation| self.write(operation));
         freed

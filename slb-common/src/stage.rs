@@ -1,0 +1,68 @@
+//! The programs that a packet may be handed over to, and what is handed over. Each of them begins
+//! with a stack of its own: that is what they are split for.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+macro_rules! stages {
+    ($($(#[doc = $doc:literal])+ $name:ident = $program:literal;)+) => {
+        /// A program of the object besides the entry, by its place in the map `STAGES`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Stage {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Stage {
+            /// Every stage, in the order of its place.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The program's name in the object.
+            pub const fn program(self) -> &'static str {
+                match self { $(Self::$name => $program),+ }
+            }
+        }
+    };
+}
+
+stages! {
+    /// The pipeline with everything that is rare: fragments, TCP options, translated sequence
+    /// numbers, packets whose direction the addresses did not tell.
+    Rare = "slb_rare";
+    /// The slow path: a connection's first packet.
+    Open = "slb_open";
+    /// Answers made from the packet itself: RST, ICMP errors.
+    Answer = "slb_answer";
+}
+
+/// Places of the map `STAGES`.
+pub const STAGES: usize = 16;
+
+/// What one program hands to the next: the value of the per-CPU array `HANDOVER`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Handover {
+    /// One of [`look`].
+    pub look: u32,
+    /// For [`Stage::Answer`]: number of the verdict that is answered.
+    pub verdict: u32,
+    /// For [`Stage::Answer`]: the MTU that the packet does not fit, if it is that.
+    pub mtu: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// For stages that need more.
+    pub spare: [u64; 6],
+}
+
+/// Where a packet's connection is looked for.
+pub mod look {
+    /// By the direction that its addresses suggest.
+    pub const FIRST: u32 = 0;
+    /// Once more, after the slow path has opened it.
+    pub const OPENED: u32 = 1;
+    /// As a reply: the client's address only shared a bit with a VIP.
+    pub const REPLY: u32 = 2;
+}
+
+const _: () = assert!(size_of::<Handover>() == 64 && Stage::ALL.len() <= STAGES);

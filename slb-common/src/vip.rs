@@ -1,0 +1,87 @@
+//! VIPs as the XDP program sees them: what is noted of each, and the settings of the whole data
+//! plane.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Places of `VIP_STATES`; place 0 is of no VIP.
+pub const VIP_STATES: u32 = 4096;
+
+/// Nothing is answered for it: all its listeners are stopped.
+pub const VIP_STOPPED: u32 = 1;
+/// Too much comes for it: everything is dropped until [`VipState::blackholed_until`].
+pub const VIP_BLACKHOLED: u32 = 2;
+
+/// Value of the array `VIP_STATES`, by the index that the map `VIPS` gives for an address.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct VipState {
+    /// Bits `VIP_*`, written by the daemon alone.
+    pub flags: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Nanoseconds of the monotonic clock; written by the daemon alone.
+    pub blackholed_until: u64,
+    /// SYNs without entry: tick of the window 32 | how many in it 32.
+    pub syn_window: u64,
+    /// Until when SYNs are answered by cookies, in ticks; 0: they are not.
+    pub cookies_until: u64,
+    /// For the stages that need more.
+    pub spare: [u64; 4],
+}
+
+/// Value of the per-CPU array `COUNT_VIPS`, by the same index; counted only while
+/// [`SETTING_METER_VIPS`] is set.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct VipCounters {
+    /// Packets to the VIP, dropped ones included.
+    pub packets: u64,
+    /// Their bytes, from the network header on.
+    pub bytes: u64,
+}
+
+/// Packets to VIPs are counted by VIP, and VIPs may be blackholed.
+pub const SETTING_METER_VIPS: u32 = 1;
+
+/// An address or prefix that outer headers of tunnels come from.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct TunnelSource {
+    /// Address words as in [`crate::service::Backend::address`].
+    pub address: [u64; 2],
+    /// Bits of the address that a hash of the flow fills in, as a mask in the same form; 0: none.
+    pub spread: [u64; 2],
+}
+
+/// The one value of the array `SETTINGS`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Settings {
+    /// Bits `SETTING_*`.
+    pub flags: u32,
+    /// IPv4 addresses in the array `LOCALS`, from place 0 on.
+    pub locals_v4: u32,
+    /// IPv6 addresses in the array `LOCALS`, from place [`LOCALS_V6`] on.
+    pub locals_v6: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Outer source of tunnels over IPv4.
+    pub tunnel_v4: TunnelSource,
+    /// Outer source of tunnels over IPv6.
+    pub tunnel_v6: TunnelSource,
+}
+
+/// Places of `LOCALS`: local addresses of full NAT.
+pub const LOCALS: u32 = 8192;
+/// First place of IPv6 addresses.
+pub const LOCALS_V6: u32 = 4096;
+
+const _: () = assert!(size_of::<VipState>() == 64 && size_of::<Settings>() == 80);

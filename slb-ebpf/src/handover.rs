@@ -1,0 +1,51 @@
+//! What one program hands to the next with a packet.
+
+use slb_common::{Verdict, stage::Handover};
+
+use crate::{atomic, maps::HANDOVER, pipeline::Look};
+
+/// Hands a packet to the rare pipeline, with where its connection is to be looked for.
+#[inline(always)]
+pub fn rare(look: Look) -> Verdict {
+    match HANDOVER.get_ptr_mut(0) {
+        Some(handover) => {
+            // SAFETY: the map gave the pointer to this processor's own copy.
+            unsafe { (&raw mut (*handover).look).write_volatile(look as u32) };
+            Verdict::ToRare
+        }
+        None => Verdict::DropInternal,
+    }
+}
+
+/// Where the program before wants the connection to be looked for.
+#[inline(always)]
+pub fn look() -> Look {
+    match read().map_or(0, |handover| handover.look) {
+        slb_common::stage::look::OPENED => Look::Opened,
+        slb_common::stage::look::REPLY => Look::Reply,
+        _ => Look::First,
+    }
+}
+
+/// Notes the verdict that is to be answered.
+#[inline(always)]
+pub fn refuse(verdict: Verdict) {
+    if let Some(handover) = HANDOVER.get_ptr_mut(0) {
+        // SAFETY: as in `rare`.
+        unsafe { (&raw mut (*handover).verdict).write_volatile(verdict.index()) };
+    }
+}
+
+/// The verdict that is to be answered.
+#[inline(always)]
+pub fn refused() -> Verdict {
+    let number = read().map_or(u32::MAX, |handover| handover.verdict);
+    Verdict::from_index(number).unwrap_or(Verdict::DropInternal)
+}
+
+/// A copy of what was handed over.
+#[inline(always)]
+fn read() -> Option<Handover> {
+    // SAFETY: the map gave the pointer to this processor's own copy.
+    HANDOVER.get_ptr(0).map(|handover| unsafe { handover.read_volatile() })
+}
