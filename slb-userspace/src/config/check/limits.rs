@@ -6,9 +6,10 @@ use crate::config::{
     file::Table,
     keys::{BACKEND_LIMITS, BANDWIDTH, BLACKHOLE, CLIENT_LIMITS, LIMITS, SPECIFICATION, TableKeys},
     model::{
-        BackendLimits, Bandwidth, Blackhole, ClientLimits, ForwardingMode, Limits, Specification,
+        Backend, BackendLimits, Bandwidth, Blackhole, ClientLimits, ForwardingMode, Limits,
+        Specification,
     },
-    report::Report,
+    report::{Report, Span},
     suggest,
     value::Value,
 };
@@ -104,7 +105,7 @@ fn named(
             .hint(format!("{hint}, or a table of limits"));
         return Specification::shared();
     };
-    warn_of_promise(value, max_connections, capacity, report);
+    warn_of_promise(&value.span(), max_connections, capacity, report);
     let [max_connections, cps, qps] = [max_connections, cps, qps].map(Some);
     Specification { name: name.to_owned(), max_connections, cps, qps }
 }
@@ -171,7 +172,7 @@ pub(super) fn opened<'f>(
 fn connections(table: &Table<'_>, capacity: Capacity, report: &mut Report<'_>) -> Option<u64> {
     let limit = number(table, "max_connections", report)?;
     if let Some(value) = table.get("max_connections") {
-        warn_of_promise(value, limit, capacity, report);
+        warn_of_promise(&value.span(), limit, capacity, report);
     }
     Some(limit)
 }
@@ -188,13 +189,26 @@ fn number(table: &Table<'_>, key: &'static str, report: &mut Report<'_>) -> Opti
     value.integer(report)
 }
 
-fn warn_of_promise(value: Value<'_>, limit: u64, capacity: Capacity, report: &mut Report<'_>) {
+/// Warns of limits of backends that are beyond the table.
+pub(super) fn warn_of_backends(
+    backends: &[Backend],
+    at: &Span,
+    capacity: Capacity,
+    report: &mut Report<'_>,
+) {
+    let limits = backends.iter().filter_map(|backend| backend.limits.max_connections);
+    if let Some(most) = limits.max() {
+        warn_of_promise(at, most, capacity, report);
+    }
+}
+
+fn warn_of_promise(at: &Span, limit: u64, capacity: Capacity, report: &mut Report<'_>) {
     let Capacity(capacity) = capacity;
     if limit > capacity {
         let message =
             format!("{limit} connections are more than the table holds for these VIPs, {capacity}");
         report
-            .warning(&value.span(), message)
+            .warning(at, message)
             .hint("the table refuses before the limit does: raise dataplane.max_connections");
     }
 }

@@ -162,6 +162,7 @@ fn backends(
     };
     let backends = backends::behind(&written, ports, mode, group_at.as_ref(), report);
     warn_of_unserved(&backends, &at, mode, head, report);
+    limits::warn_of_backends(&backends, &at, head.capacity(around.dataplane), report);
     backends
 }
 

@@ -101,7 +101,7 @@ fn persistence(listeners: &[Checked<'_>], report: &mut Report<'_>) {
         }
         let odd = ours.symmetric_difference(&others).map(ToString::to_string);
         let message = format!(
-            "persistence {name:?} is shared, but {} serves only one of the listeners",
+            "persistence {name:?} is shared, but only one of the listeners has {}",
             odd.collect::<Vec<_>>().join(", ")
         );
         report.error(&at, message).hint(format!(
