@@ -127,7 +127,7 @@ impl Overlay {
             for listener in &mut instance.listeners {
                 let selector = selector(&name, listener);
                 if let Some(own) = self.listeners.get(&selector.to_string()) {
-                    own.apply(&mut listener.backends);
+                    own.apply(listener);
                 }
             }
         }
@@ -164,19 +164,20 @@ impl Overlay {
 }
 
 impl ListenerOverlay {
-    fn apply(&self, backends: &mut Vec<Backend>) {
-        backends.retain(|backend| !self.removed.contains(&backend.endpoint()));
+    fn apply(&self, listener: &mut Listener) {
+        listener.backends.retain(|backend| !self.removed.contains(&backend.endpoint()));
         for (endpoint, added) in &self.added {
             let Added { weight, role } = *added;
-            match backends.iter_mut().find(|backend| backend.endpoint() == *endpoint) {
+            let mut backends = listener.backends.iter_mut();
+            match backends.find(|backend| backend.endpoint() == *endpoint) {
                 Some(backend) => (backend.weight, backend.role) = (weight, role),
                 None => {
-                    let (address, port) = (endpoint.ip(), endpoint.port());
-                    backends.push(Backend { address, port, weight, role });
+                    let added = listener.backend(*endpoint, weight, role);
+                    listener.backends.push(added);
                 }
             }
         }
-        for backend in backends {
+        for backend in &mut listener.backends {
             if let Some(weight) = self.weights.get(&backend.endpoint()) {
                 backend.weight = *weight;
             }
@@ -232,6 +233,10 @@ backends = [
         "shop/tcp:80".parse().unwrap()
     }
 
+    fn backend(endpoint: &str, weight: u16, role: Role) -> Backend {
+        config().instances[0].listeners[0].backend(endpoint.parse().unwrap(), weight, role)
+    }
+
     fn weights(config: &Config) -> Vec<(String, u16)> {
         let backends = &config.instances[0].listeners[0].backends;
         backends.iter().map(|backend| (backend.address.to_string(), backend.weight)).collect()
@@ -242,13 +247,7 @@ backends = [
         let mut overlay = Overlay::default();
         overlay.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 7);
         overlay.remove(&shop(), "10.0.1.12:8080".parse().unwrap());
-        let added = Backend {
-            address: "10.0.1.13".parse().unwrap(),
-            port: 8080,
-            weight: 9,
-            role: Role::Primary,
-        };
-        overlay.add(&shop(), &added);
+        overlay.add(&shop(), &backend("10.0.1.13:8080", 9, Role::Primary));
         let expected = [("10.0.1.11".to_owned(), 7), ("10.0.1.13".to_owned(), 9)];
         assert_eq!(weights(&overlay.applied_to(&config())), expected);
     }
@@ -259,8 +258,7 @@ backends = [
         let endpoint = "10.0.1.12:8080".parse().unwrap();
         overlay.set_weight(&shop(), endpoint, 0);
         overlay.remove(&shop(), endpoint);
-        let address = endpoint.ip();
-        overlay.add(&shop(), &Backend { address, port: 8080, weight: 60, role: Role::Backup });
+        overlay.add(&shop(), &backend("10.0.1.12:8080", 60, Role::Backup));
         let expected = [("10.0.1.11".to_owned(), 100), ("10.0.1.12".to_owned(), 60)];
         // Also after a restart, which reads the same file.
         for _ in 0..2 {
@@ -275,8 +273,7 @@ backends = [
     fn what_the_file_says_itself_is_forgotten() {
         let mut overlay = Overlay::default();
         overlay.set_weight(&shop(), "10.0.1.11:8080".parse().unwrap(), 100);
-        let address = "10.0.1.12".parse().unwrap();
-        overlay.add(&shop(), &Backend { address, port: 8080, weight: 50, role: Role::Primary });
+        overlay.add(&shop(), &backend("10.0.1.12:8080", 50, Role::Primary));
         overlay.reconcile(&config());
         assert_eq!(overlay, Overlay::default());
     }

@@ -64,7 +64,7 @@ pub fn status(view: &View<'_>, reconciler: &Reconciler) -> Result<Status, Error>
                 Ok(InstanceStatus {
                     name: instance.name.clone(),
                     vips: instance.vips.clone(),
-                    specification: instance.specification.clone(),
+                    specification: instance.specification.name.clone(),
                     enabled: instance.enabled,
                     listeners: instance
                         .listeners

@@ -4,9 +4,18 @@
 //! reference in the manual is written from it. Keys of later versions stand in
 //! [`super::unsupported`].
 
+mod layer4;
+
 use std::fmt;
 
-use super::model::{ForwardingMode, HttpMethod, Protocol, Role, Scheduler, VipOwner, XdpMode};
+pub(super) use self::layer4::{
+    ACL, BACKEND_LIMITS, BANDWIDTH, BLACKHOLE, CLIENT_LIMITS, LIMITS, PERSISTENCE, SPECIFICATION,
+    SYN_DEFENCE,
+};
+use super::model::{
+    ForwardingMode, HttpMethod, NoBackend, OnBackendDown, Protocol, Role, Scheduler, TcpTimestamps,
+    VipOwner, XdpMode,
+};
 
 /// One table of the file and its keys.
 #[derive(Debug)]
@@ -37,6 +46,10 @@ pub(super) enum Accepts {
     Integer(u64, u64),
     /// A duration of this range, in seconds.
     Seconds(u64, u64),
+    /// A rate of this range, in Mbit/s.
+    Megabits(u64, u64),
+    /// A port or a range of ports.
+    Ports,
     /// One of some words.
     Words(fn() -> Vec<&'static str>),
     /// `true` or `false`.
@@ -57,7 +70,7 @@ pub(super) enum Absent {
 }
 
 use Absent::{Means, Refused, Then};
-use Accepts::{Flag, Integer, Seconds, Text, Words};
+use Accepts::{Flag, Integer, Ports, Seconds, Text, Words};
 
 const fn key(name: &'static str, accepts: Accepts, absent: Absent, about: &'static str) -> Key {
     Key { name, accepts, absent, about }
@@ -108,6 +121,18 @@ pub(super) static DATAPLANE: TableKeys = TableKeys {
             "directory of a BPF file system for programs and tables"),
         key("vip_owner", Words(|| words(VipOwner::WORDS)), Means("\"host\""),
             "who answers ARP, NDP and echo for VIPs"),
+        key("local_addresses", Text(LOCAL_ADDRESSES), Means("[]"),
+            "fullnat: what backends see as source; no socket of this host uses them"),
+        key("tunnel_source", Text(TUNNEL_SOURCE), Then("the host's address towards the backend"),
+            "tunnel: outer source; flows are spread over a prefix"),
+        key("max_templates", Integer(1024, 16_000_000), Means("262_144"),
+            "persistence templates of each family"),
+        key("max_fragments", Integer(1024, 1_048_576), Means("16_384"),
+            "fragmented datagrams of each family that are followed at once"),
+        key("max_acl_entries", Integer(1024, 16_000_000), Means("200_000"),
+            "entries of all ACLs and SYN defence exemptions together"),
+        key("cookie_key_file", Text("an absolute path"), Then("a key of its own"),
+            "key of SYN cookies; nodes that share it accept each other's"),
     ],
 };
 
@@ -126,11 +151,15 @@ pub(super) static SERVER_GROUP: TableKeys = TableKeys {
 pub(super) static BACKEND: TableKeys = TableKeys {
     place: "a backend",
     keys: &[
-        key("address", Text("an IP address"), Refused, "serves the VIPs of its family"),
-        key("port", Integer(1, 65_535), Refused, "port of the server"),
+        key("address", Text("an IP address"), Refused,
+            "serves the VIPs of its family, in tunnel mode those of both"),
+        key("port", Integer(1, 65_535), Then("the listener's; a range is mapped one to one"),
+            "port of the server; nat and fullnat alone can use another than the listener's"),
         key("weight", Integer(0, 100), Means("100"), "its share; 0 takes no new connections"),
         key("role", Words(|| words(Role::WORDS)), Means("\"primary\""),
             "a backup is used only while no primary is usable"),
+        key("limits", Text("a table, e.g. { max_connections = 1000 }"), Then("none"),
+            "connections it takes of each listener; at a limit it is skipped"),
     ],
 };
 
@@ -141,7 +170,12 @@ pub(super) static INSTANCE: TableKeys = TableKeys {
     keys: &[
         key("name", Text(NAME), Refused, "its name"),
         key("vips", Text("a list of IP addresses, e.g. [\"10.0.0.100\"]"), Refused, "its VIPs"),
-        key("specification", Text("\"shared\""), Means("\"shared\""), "its limits by name"),
+        key("specification", Text(SPECIFICATIONS), Means("\"shared\""),
+            "limits of all its listeners together; shared: none"),
+        key("bandwidth", Text(A_BANDWIDTH), Then("none"),
+            "shared by its listeners without one of their own"),
+        key("blackhole", Text("a table, e.g. { pps = 1_000_000 }"), Then("never"),
+            "above which load a VIP gets nothing for a while"),
         key("enabled", Flag, Means("true"), INSTANCE_STOPPED),
         key("listener", Text("tables"), Then("none"), "its listeners"),
     ],
@@ -153,16 +187,40 @@ pub(super) static LISTENER: TableKeys = TableKeys {
     place: "[[instance.listener]]",
     keys: &[
         key("protocol", Words(|| words(Protocol::WORDS)), Refused, "its protocol"),
-        key("port", Integer(1, 65_535), Refused, "its port on the instance's VIPs"),
+        key("port", Ports, Refused, "its port or ports on the instance's VIPs"),
         key("mode", Words(|| words(ForwardingMode::WORDS)), Means("\"nat\""),
             "how a packet reaches a backend"),
         key("scheduler", Words(|| words(Scheduler::WORDS)), Means("\"wrr\""),
             "how a new connection picks a backend"),
+        key("slow_start", Seconds(1, 900), Then("full weight at once"),
+            "how long a backend that comes ramps up from a tenth of its weight; not in rr and lc"),
+        key("persistence", Text("a table, e.g. { timeout = \"300s\" }, or {}"), Then("off"),
+            "a client keeps its backend"),
         key("established_timeout", Seconds(10, 900), Means("\"900s\""),
             "idle time of an established connection; 90s if left out of a udp listener"),
         key("syn_timeout", Seconds(1, 60), Means("\"30s\""), "tcp: after a SYN"),
         key("fin_timeout", Seconds(1, 300), Means("\"60s\""), "tcp: after the first FIN"),
         key("time_wait_timeout", Seconds(1, 300), Means("\"60s\""), "tcp: after both FINs"),
+        key("drain_timeout", Seconds(0, 900), Means("\"300s\""),
+            "how long connections of a removed backend go on"),
+        key("on_backend_down", Words(|| words(OnBackendDown::WORDS)), Means("\"keep\""),
+            "tcp: established connections of a backend that fails; udp flows always move"),
+        key("one_packet", Flag, Means("false"), "udp: every datagram is scheduled by itself"),
+        key("tcp_timestamps", Words(|| words(TcpTimestamps::WORDS)), Means("\"auto\""),
+            "tcp: clients' timestamps; auto strips them in fullnat"),
+        key("mss_clamp", Text("\"off\", \"auto\" (in tunnel mode) or a number from 536 to 9000"),
+            Then("off; auto in tunnel mode"), "tcp: the largest MSS that SYNs may offer"),
+        key("limits", Text("a table, e.g. { max_connections = 10_000, cps = 1000 }"), Then("none"),
+            "connections it takes"),
+        key("bandwidth", Text(A_BANDWIDTH), Then("the instance's"), "bandwidth of its own"),
+        key("acl", Text("a table: { allow = [...] } or { deny = [...] }"), Then("everybody"),
+            "who may connect"),
+        key("syn_defence", Text("a table, e.g. { mode = \"always\" }"), Then("auto"),
+            "tcp: when SYNs are answered by cookies"),
+        key("no_backend", Words(|| words(NoBackend::WORDS)), Means("\"reset\""),
+            "what clients get without a usable backend: RST or port unreachable, or nothing"),
+        key("adopt", Flag, Then("true with sh, mh, tch and qch, else false"),
+            "tcp: schedule segments of unknown connections instead of answering RST"),
         key("enabled", Flag, Means("true"), LISTENER_STOPPED),
         key("server_group", Text("the name of a server group"), Then("see backends"), "backends"),
         key("backends", Text(BACKENDS), Then("see server_group"), "its own backends"),
@@ -191,6 +249,12 @@ pub(super) static HEALTH_CHECK: TableKeys = TableKeys {
 };
 
 const NAME: &str = "1 to 64 letters, digits, \"-\", \"_\" and \".\"";
+const LOCAL_ADDRESSES: &str = "a list of addresses and prefixes, e.g. [\"100.64.0.0/28\"]";
+const TUNNEL_SOURCE: &str =
+    "an address or a prefix, e.g. \"192.0.2.0/24\", or a list of one for each family";
+const SPECIFICATIONS: &str = "shared, slb.s1.small, slb.s2.small, slb.s2.medium, slb.s3.small, \
+    slb.s3.medium, slb.s3.large, or a table, e.g. { max_connections = 10_000 }";
+const A_BANDWIDTH: &str = "a table, e.g. { in = \"1Gbit\", out = \"1Gbit\" }";
 const BACKENDS: &str = "a list, e.g. [{ address = \"10.0.1.11\", port = 8080 }]";
 const INSTANCE_STOPPED: &str = "false: its listeners take no new connections; established ones go \
     on, and the host still answers ARP, NDP and echo for its VIPs";
@@ -201,8 +265,25 @@ const DOMAIN: &str = "at most 253 letters, digits, \"-\" and \".\"";
 const CODES: &str = "a list of \"2xx\", \"3xx\", \"4xx\", \"5xx\"";
 
 /// Every table, in the order of the manual.
-pub(super) static TABLES: [&TableKeys; 8] =
-    [&TOP, &DAEMON, &DATAPLANE, &SERVER_GROUP, &BACKEND, &INSTANCE, &LISTENER, &HEALTH_CHECK];
+pub(super) static TABLES: [&TableKeys; 17] = [
+    &TOP,
+    &DAEMON,
+    &DATAPLANE,
+    &SERVER_GROUP,
+    &BACKEND,
+    &BACKEND_LIMITS,
+    &INSTANCE,
+    &SPECIFICATION,
+    &BLACKHOLE,
+    &LISTENER,
+    &HEALTH_CHECK,
+    &PERSISTENCE,
+    &LIMITS,
+    &CLIENT_LIMITS,
+    &BANDWIDTH,
+    &ACL,
+    &SYN_DEFENCE,
+];
 
 /// The words alone of a setting's word list.
 pub(super) fn words<T>(pairs: &[(&'static str, T)]) -> Vec<&'static str> {
@@ -226,6 +307,14 @@ impl fmt::Display for Accepts {
         match self {
             Self::Integer(from, to) => write!(f, "a number from {from} to {to}"),
             Self::Seconds(from, to) => write!(f, "a duration from \"{from}s\" to \"{to}s\""),
+            Self::Megabits(from, to) => {
+                let to = match to / 1000 {
+                    0 => format!("{to}Mbit"),
+                    gigabits => format!("{gigabits}Gbit"),
+                };
+                write!(f, "bits per second from \"{from}Mbit\" to \"{to}\"")
+            }
+            Self::Ports => f.write_str("a number from 1 to 65535, or a range \"8000-8100\""),
             Self::Words(words) => match words().as_slice() {
                 [only] => write!(f, "{only:?}"),
                 several => write!(f, "one of {}", several.join(", ")),

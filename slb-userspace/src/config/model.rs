@@ -3,6 +3,9 @@
 //! Nothing here knows TOML. A value of these types is legal by construction of
 //! `crate::config::check`; the rest of the daemon never asks again.
 
+mod health;
+mod limits;
+mod options;
 mod words;
 
 use std::{
@@ -12,9 +15,18 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::words::status_classes;
+pub use self::{
+    health::{CheckKind, HealthCheck, HttpCheck, HttpMethod},
+    limits::{BackendLimits, Bandwidth, Blackhole, ClientLimits, Limits, Specification},
+    options::{
+        Acl, AclKind, MssClamp, NoBackend, OnBackendDown, Persistence, SynDefence, SynDefenceMode,
+        TcpTimestamps,
+    },
+    words::status_classes,
+};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +67,19 @@ pub struct DataplaneSettings {
     pub pin_dir: PathBuf,
     /// Who answers ARP, NDP and echo for VIPs.
     pub vip_owner: VipOwner,
+    /// fullnat: addresses that backends see; at most 4096 in all, none of them twice, a VIP or a
+    /// backend.
+    pub local_addresses: Vec<IpNet>,
+    /// tunnel: outer source, an address or a prefix to spread flows over; at most one per family.
+    pub tunnel_source: Vec<IpNet>,
+    /// Persistence templates of each family that can live at once.
+    pub max_templates: u32,
+    /// Fragmented datagrams of each family that can be followed at once.
+    pub max_fragments: u32,
+    /// Entries of all ACLs and SYN defence exemptions together.
+    pub max_acl_entries: u32,
+    /// File with the key of SYN cookies, which nodes can share; one of its own if absent.
+    pub cookie_key_file: Option<PathBuf>,
 }
 
 /// `dataplane.xdp_mode`.
@@ -86,8 +111,12 @@ pub struct Instance {
     pub name: String,
     /// Virtual addresses, both families, in file order.
     pub vips: Vec<IpAddr>,
-    /// Name of its limits, e.g. `shared` or `slb.s2.medium`.
-    pub specification: String,
+    /// Its limits.
+    pub specification: Specification,
+    /// Shared by its listeners that have no bandwidth of their own.
+    pub bandwidth: Bandwidth,
+    /// When its VIPs are blackholed; never if absent.
+    pub blackhole: Option<Blackhole>,
     /// False: its listeners take no new connections; established ones go on.
     pub enabled: bool,
     /// Its listeners, in file order.
@@ -99,35 +128,67 @@ pub struct Instance {
 pub struct Listener {
     /// Transport or application protocol.
     pub protocol: Protocol,
-    /// Port, host byte order.
+    /// Port, host byte order; the first one of a range.
     pub port: u16,
+    /// Last port of a range; the same as `port` if it is none.
+    pub last_port: u16,
     /// How packets reach a backend.
     pub mode: ForwardingMode,
     /// How a new connection picks a backend.
     pub scheduler: Scheduler,
+    /// How long a backend that comes ramps up from a tenth of its weight; at once if absent.
+    pub slow_start: Option<Duration>,
+    /// Whether a client keeps its backend.
+    pub persistence: Option<Persistence>,
     /// Idle times by state.
     pub timeouts: Timeouts,
+    /// How long connections of a removed backend may go on.
+    pub drain_timeout: Duration,
+    /// What happens to established TCP connections of a backend that fails.
+    pub on_backend_down: OnBackendDown,
+    /// udp: every datagram is scheduled by itself.
+    pub one_packet: bool,
+    /// tcp: what happens to timestamps.
+    pub tcp_timestamps: TcpTimestamps,
+    /// tcp: how the MSS is lowered.
+    pub mss_clamp: MssClamp,
+    /// How many connections it takes.
+    pub limits: Limits,
+    /// Of its own; what is absent is taken from the instance's.
+    pub bandwidth: Bandwidth,
+    /// Who may connect; everybody if absent.
+    pub acl: Option<Acl>,
+    /// tcp: when SYNs are answered by cookies or challenges.
+    pub syn_defence: SynDefence,
+    /// What a client gets without a usable backend.
+    pub no_backend: NoBackend,
+    /// tcp: a segment that is no SYN and has no entry is scheduled; else it is answered by RST.
+    pub adopt: bool,
     /// How backends are checked.
     pub health_check: HealthCheck,
     /// False: it takes no new connections; established ones go on.
     pub enabled: bool,
     /// Name of the server group, if it points to one.
     pub server_group: Option<String>,
-    /// Backends, of both families, in file order; copies of the group's where it points to one.
+    /// Backends, of both families, in file order; none twice; copies of the group's where it points to one.
     pub backends: Vec<Backend>,
 }
 
 /// A real server of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
-    /// Address; it serves the VIPs of its family.
+    /// Address; it serves the VIPs of its family, in tunnel mode those of both.
     pub address: IpAddr,
-    /// Port, host byte order.
+    /// Port, host byte order; the first one if `maps_ports`.
     pub port: u16,
+    /// True on a port range that is mapped one to one; else every port leads to `port`.
+    pub maps_ports: bool,
     /// 0–100; 0 takes no new connections.
     pub weight: u16,
     /// Whether it is used always or only without usable primaries.
     pub role: Role,
+    /// How many connections of its listener it takes.
+    pub limits: BackendLimits,
 }
 
 /// A listener's protocol.
@@ -146,6 +207,12 @@ pub enum Protocol {
 pub enum ForwardingMode {
     /// Destination NAT; replies come back through the balancer.
     Nat,
+    /// The MAC address alone is rewritten; replies go to the client directly.
+    Dr,
+    /// IP in IP; replies go to the client directly.
+    Tunnel,
+    /// Destination and source NAT; replies come back to a local address.
+    FullNat,
 }
 
 /// How a new connection picks a backend.
@@ -187,55 +254,6 @@ pub struct Timeouts {
     pub fin: Duration,
     /// After both FINs: `time_wait_timeout`.
     pub time_wait: Duration,
-}
-
-/// How the backends of a listener are checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What is asked.
-    pub kind: CheckKind,
-    /// From the start of one check to the start of the next.
-    pub interval: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// Successes in a row that make an unhealthy backend healthy.
-    pub healthy: u32,
-    /// Failures in a row that make a healthy backend unhealthy.
-    pub unhealthy: u32,
-    /// Port to ask; the backend's own if absent.
-    pub port: Option<u16>,
-}
-
-/// What a health check asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckKind {
-    /// A TCP handshake.
-    Tcp,
-    /// An HTTP request.
-    Http(HttpCheck),
-}
-
-/// The request of an HTTP health check and what it wants back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpCheck {
-    /// `GET` or `HEAD`.
-    pub method: HttpMethod,
-    /// Path with query.
-    pub path: String,
-    /// `Host` header; empty: the backend's address.
-    pub domain: String,
-    /// Status classes that are healthy, e.g. 2 for 2xx; sorted, none twice.
-    pub codes: Vec<u16>,
-}
-
-/// Method of an HTTP health check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum HttpMethod {
-    /// The whole answer; the default for tcp and udp listeners.
-    Get,
-    /// Headers only.
-    Head,
 }
 
 /// Address family of a VIP, a backend and the connections between them.
@@ -289,7 +307,12 @@ macro_rules! words {
 words!(XdpMode { Auto => "auto", Native => "native", Generic => "generic" });
 words!(VipOwner { Host => "host", External => "external" });
 words!(Protocol { Tcp => "tcp", Udp => "udp" });
-words!(ForwardingMode { Nat => "nat" });
+words!(ForwardingMode { Nat => "nat", Dr => "dr", Tunnel => "tunnel", FullNat => "fullnat" });
+words!(OnBackendDown { Keep => "keep", Reset => "reset" });
+words!(TcpTimestamps { Keep => "keep", Strip => "strip", Auto => "auto" });
+words!(AclKind { Allow => "allow", Deny => "deny" });
+words!(SynDefenceMode { Auto => "auto", Always => "always", Off => "off" });
+words!(NoBackend { Reset => "reset", Drop => "drop" });
 words!(Scheduler {
     Wrr => "wrr", Rr => "rr", Wlc => "wlc", Lc => "lc", Sh => "sh", Mh => "mh",
 });
@@ -297,8 +320,35 @@ words!(Role { Primary => "primary", Backup => "backup" });
 words!(HttpMethod { Get => "GET", Head => "HEAD" });
 words!(Family { V4 => "IPv4", V6 => "IPv6" });
 
+impl ForwardingMode {
+    /// True if replies come back through the balancer.
+    pub const fn sees_replies(self) -> bool {
+        matches!(self, Self::Nat | Self::FullNat)
+    }
+
+    /// True if a backend of one family can serve a VIP of the other.
+    pub const fn crosses_families(self) -> bool {
+        matches!(self, Self::Tunnel)
+    }
+}
+
+impl Listener {
+    /// True if it takes more than one port.
+    pub const fn is_range(&self) -> bool {
+        self.port < self.last_port
+    }
+
+    /// A backend that a command adds to it. On a range its first port means one to one.
+    pub const fn backend(&self, endpoint: SocketAddr, weight: u16, role: Role) -> Backend {
+        let (address, port) = (endpoint.ip(), endpoint.port());
+        let maps_ports = self.is_range() && port == self.port;
+        let limits = BackendLimits { max_connections: None, cps: None };
+        Backend { address, port, maps_ports, weight, role, limits }
+    }
+}
+
 impl Backend {
-    /// Address and port as one.
+    /// Address and port as one; the first port if it maps ports.
     pub const fn endpoint(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }

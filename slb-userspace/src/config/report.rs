@@ -48,16 +48,25 @@ impl<'t> Report<'t> {
         self.found.iter().any(|one| one.severity == Severity::Error)
     }
 
+    /// Takes over what was found in another file.
+    pub(super) fn include(&mut self, other: Report<'_>) {
+        self.found.extend(other.found);
+    }
+
     /// Ends with one more error.
     pub(super) fn refuse_for(mut self, at: &Span, message: &str) -> Diagnostics {
         self.error(at, message);
         Diagnostics::new(self.found)
     }
 
-    /// The warnings, or everything if there is an error among it; sorted by place.
+    /// The warnings, or everything if there is an error among it; sorted by place, other files last.
     pub(super) fn finish(mut self) -> Result<Vec<Diagnostic>, Diagnostics> {
         let refused = self.refuses();
-        self.found.sort_by_key(|one| one.position);
+        let own = self.file;
+        self.found.sort_by(|a, b| {
+            let key = |one: &Diagnostic| (one.file != own, one.position);
+            key(a).cmp(&key(b))
+        });
         if refused { Err(Diagnostics::new(self.found)) } else { Ok(self.found) }
     }
 

@@ -42,6 +42,37 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total_ms))
 }
 
+/// Units of a rate and their size in bit/s.
+const RATES: [(&str, u64); 5] = [
+    ("bit", 1),
+    ("kbit", 1000),
+    ("Mbit", 1_000_000),
+    ("Gbit", 1_000_000_000),
+    ("Tbit", 1_000_000_000_000),
+];
+
+/// Reads a rate such as `100Mbit` as bit/s.
+///
+/// # Errors
+/// What is wrong with the text, as the end of a sentence that begins with it.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim_start();
+    if number.is_empty() || unit.starts_with(['.', ',', '_']) {
+        return Err("is not a rate".to_owned());
+    }
+    let Some((_, bits)) = RATES.iter().find(|(name, _)| *name == unit) else {
+        return Err(match unit {
+            "" => "has no unit".to_owned(),
+            _ => format!("has the unknown unit {unit:?}"),
+        });
+    };
+    let rate = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*bits));
+    rate.ok_or_else(|| "is too much".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +105,34 @@ mod tests {
             ("99999999999999999d", "is too long"),
         ] {
             assert_eq!(duration(text), Err(why.to_owned()), "{text}");
+        }
+    }
+    #[test]
+    fn a_rate_is_a_number_and_a_unit() {
+        for (text, bits) in [
+            ("1Mbit", 1_000_000),
+            (" 10 Gbit ", 10_000_000_000),
+            ("1500kbit", 1_500_000),
+            ("64bit", 64),
+            ("1Tbit", 1_000_000_000_000),
+        ] {
+            assert_eq!(rate(text), Ok(bits), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_that_cannot_be_read_says_why() {
+        for (text, why) in [
+            ("", "is not a rate"),
+            ("Mbit", "is not a rate"),
+            ("-1Mbit", "is not a rate"),
+            ("1.5Gbit", "is not a rate"),
+            ("100", "has no unit"),
+            ("100MB", "has the unknown unit \"MB\""),
+            ("99999999999Tbit", "is too much"),
+            ("99999999999999999999bit", "is too much"),
+        ] {
+            assert_eq!(rate(text), Err(why.to_owned()), "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! [`super::keys`]). Nothing of this list is ever ignored: an operator who writes it is told.
 
 use super::{
-    keys::{BACKEND, DAEMON, DATAPLANE, HEALTH_CHECK, INSTANCE, LISTENER, TableKeys},
+    keys::{DAEMON, DATAPLANE, HEALTH_CHECK, LISTENER, TableKeys},
     report::{Report, Span},
 };
 
@@ -27,14 +27,7 @@ pub(super) enum What {
     Key,
     /// One word of the key.
     Word(&'static str),
-    /// A way of writing the value, named in the message.
-    Form(&'static str),
 }
-
-/// `specification = { ... }`.
-pub(super) const OWN_LIMITS: What = What::Form("a table of limits");
-/// `port = "8000-8100"`.
-pub(super) const PORT_RANGE: What = What::Form("a range of ports");
 
 use What::{Key, Word};
 
@@ -52,44 +45,15 @@ const fn row(
 static ROWS: &[Unsupported] = &[
     row(&DAEMON, "http", Key, "leave it out: the Unix socket serves the API"),
     row(&DAEMON, "token", Key, "use the Unix socket; its file permissions decide"),
-    row(&DATAPLANE, "local_addresses", Key, "leave it out: fullnat alone uses it"),
-    row(&DATAPLANE, "tunnel_source", Key, "leave it out: tunnel mode alone uses it"),
     row(&DATAPLANE, "vip_owner", Word("program"), VIP_OWNERS),
-    row(&BACKEND, "limits", Key, "leave it out: every connection is taken"),
-    row(&INSTANCE, "specification", Word("slb.s1.small"), SHARED),
-    row(&INSTANCE, "specification", Word("slb.s2.small"), SHARED),
-    row(&INSTANCE, "specification", Word("slb.s2.medium"), SHARED),
-    row(&INSTANCE, "specification", Word("slb.s3.small"), SHARED),
-    row(&INSTANCE, "specification", Word("slb.s3.medium"), SHARED),
-    row(&INSTANCE, "specification", Word("slb.s3.large"), SHARED),
-    row(&INSTANCE, "specification", OWN_LIMITS, SHARED),
-    row(&INSTANCE, "bandwidth", Key, "leave it out: traffic is not shaped"),
-    row(&INSTANCE, "blackhole", Key, "leave it out: no VIP is blackholed"),
     row(&LISTENER, "protocol", Word("http"), "protocol = \"tcp\" carries HTTP unread"),
     row(&LISTENER, "protocol", Word("https"), "protocol = \"tcp\" carries TLS to the backends"),
-    row(&LISTENER, "port", PORT_RANGE, "write one listener for each port"),
-    row(&LISTENER, "mode", Word("dr"), "mode = \"nat\" works"),
-    row(&LISTENER, "mode", Word("tunnel"), "mode = \"nat\" works"),
-    row(&LISTENER, "mode", Word("fullnat"), "mode = \"nat\" works"),
     row(&LISTENER, "scheduler", Word("sed"), "\"wlc\" is the closest that works"),
     row(&LISTENER, "scheduler", Word("nq"), "\"wlc\" is the closest that works"),
     row(&LISTENER, "scheduler", Word("tch"), "\"mh\" is the closest that works"),
     row(&LISTENER, "scheduler", Word("qch"), "\"mh\" is the closest that works"),
-    row(&LISTENER, "slow_start", Key, "leave it out: full weight at once"),
-    row(&LISTENER, "persistence", Key, "scheduler \"sh\" or \"mh\" keeps a client on a backend"),
-    row(&LISTENER, "drain_timeout", Key, "leave it out: connections end by their timeouts"),
-    row(&LISTENER, "on_backend_down", Key, "leave it out: connections are kept"),
-    row(&LISTENER, "one_packet", Key, "leave it out: a flow keeps its backend"),
     row(&LISTENER, "relay", Key, "leave it out: packets are forwarded in XDP"),
     row(&LISTENER, "proxy_protocol", Key, "leave it out: backends see the client's address"),
-    row(&LISTENER, "tcp_timestamps", Key, "leave it out: they are kept"),
-    row(&LISTENER, "mss_clamp", Key, "leave it out: the MSS stays as it is"),
-    row(&LISTENER, "limits", Key, "leave it out: every connection is taken"),
-    row(&LISTENER, "bandwidth", Key, "leave it out: traffic is not shaped"),
-    row(&LISTENER, "acl", Key, "filter before the balancer; a firewall on it does not see XDP"),
-    row(&LISTENER, "syn_defence", Key, "leave it out: every SYN opens an entry"),
-    row(&LISTENER, "no_backend", Key, "leave it out"),
-    row(&LISTENER, "adopt", Key, "leave it out"),
     row(&LISTENER, "panic_threshold", Key, "leave it out: unhealthy backends are never used"),
     row(&HEALTH_CHECK, "type", Word("udp"), TCP_OR_HTTP),
     row(&HEALTH_CHECK, "type", Word("https"), TCP_OR_HTTP),
@@ -102,7 +66,6 @@ static ROWS: &[Unsupported] = &[
     row(&HEALTH_CHECK, "command", Key, "leave it out: command checks alone use it"),
 ];
 
-const SHARED: &str = "specification = \"shared\" works: no limits of its own";
 const TCP_OR_HTTP: &str = "type = \"tcp\" and type = \"http\" work";
 const VIP_OWNERS: &str = "\"host\" works, or \"external\" if something else holds the VIPs";
 
@@ -130,7 +93,6 @@ impl Unsupported {
         let what = match self.what {
             Key => format!("{key:?} in {}", self.table.place),
             Word(word) => format!("{key} {word:?}"),
-            What::Form(form) => format!("{key} as {form}"),
         };
         report.error(at, format!("{what} is not supported by this version yet")).hint(self.instead);
     }
@@ -148,9 +110,6 @@ impl Unsupported {
         match self.what {
             Key => "{ any = \"value\" }".to_owned(),
             Word(word) => format!("{word:?}"),
-            OWN_LIMITS => "{ max_connections = 10 }".to_owned(),
-            PORT_RANGE => "\"8000-8100\"".to_owned(),
-            What::Form(form) => panic!("an example of {form} is missing"),
         }
     }
 }

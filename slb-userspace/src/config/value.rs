@@ -34,11 +34,6 @@ impl<'f> Value<'f> {
         self.written.get_ref().as_str()
     }
 
-    /// True if it is a table; nothing is reported.
-    pub(super) fn is_table(&self) -> bool {
-        self.written.get_ref().is_table()
-    }
-
     /// Its text.
     pub(super) fn text(&self, report: &mut Report<'_>) -> Option<&'f str> {
         let text = self.as_text();
@@ -48,13 +43,29 @@ impl<'f> Value<'f> {
         text
     }
 
+    /// True if it is the integer 0; nothing is reported.
+    pub(super) fn is_zero(&self) -> bool {
+        matches!(self.written.get_ref(), DeValue::Integer(written)
+            if u64::from_str_radix(written.as_str(), written.radix()) == Ok(0))
+    }
+
     /// Its integer, within the range of the key.
     pub(super) fn integer<T: TryFrom<u64>>(&self, report: &mut Report<'_>) -> Option<T> {
-        let DeValue::Integer(written) = self.written.get_ref() else {
-            self.wrong_type(report);
+        let Accepts::Integer(from, to) = self.key.accepts else {
             return None;
         };
-        let Accepts::Integer(from, to) = self.key.accepts else {
+        self.integer_within(from, to, report)
+    }
+
+    /// Its integer, within a range.
+    pub(super) fn integer_within<T: TryFrom<u64>>(
+        &self,
+        from: u64,
+        to: u64,
+        report: &mut Report<'_>,
+    ) -> Option<T> {
+        let DeValue::Integer(written) = self.written.get_ref() else {
+            self.wrong_type(report);
             return None;
         };
         let read = u64::from_str_radix(written.as_str(), written.radix()).ok();
@@ -75,6 +86,24 @@ impl<'f> Value<'f> {
                 let message = format!("{} {text:?} {why}", self.key.name);
                 report.error(&self.span(), message).hint(
                     "durations are whole numbers with the unit ms, s, m, h or d, e.g. \"30s\"",
+                );
+                None
+            }
+        }
+    }
+
+    /// Its rate in bit/s, within the range of the key.
+    pub(super) fn rate(&self, report: &mut Report<'_>) -> Option<u64> {
+        let text = self.text(report)?;
+        let Accepts::Megabits(from, to) = self.key.accepts else {
+            return None;
+        };
+        match units::rate(text) {
+            Ok(read) => self.in_range(Some(read), from * 1_000_000..=to * 1_000_000, report),
+            Err(why) => {
+                let message = format!("{} {text:?} {why}", self.key.name);
+                report.error(&self.span(), message).hint(
+                    "rates are whole numbers with the unit kbit, Mbit or Gbit, e.g. \"100Mbit\"",
                 );
                 None
             }
@@ -164,6 +193,10 @@ impl<'f> Value<'f> {
         let hint = match (accepts, unquoted) {
             (Accepts::Integer(..), Some(digits)) if !digits.is_empty() => {
                 format!("{name} is {accepts}, without quotes: {name} = {digits}")
+            }
+            (Accepts::Ports, Some(digits)) if !digits.is_empty() => {
+                let number = Accepts::Integer(1, 65_535);
+                format!("{name} is {number}, without quotes: {name} = {digits}")
             }
             _ => format!("{name} is {accepts}"),
         };

@@ -83,10 +83,7 @@ async fn backend_add(state: &mut State, add: &BackendAdd) -> Result<ChangeReport
     }
     let mut overlay = state.overlay.clone();
     let (weight, role) = (add.weight, add.role);
-    overlay.add(
-        &add.listener,
-        &Backend { address: endpoint.ip(), port: endpoint.port(), weight, role },
-    );
+    overlay.add(&add.listener, &listener.backend(endpoint, weight, role));
     overlay_changed(state, overlay).await
 }
 

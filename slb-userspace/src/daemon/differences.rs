@@ -33,6 +33,12 @@ pub(super) fn needs_restart(before: &Config, after: &Config) -> Result<(), ApiEr
         (Detach, "dataplane.ring_slots", old.ring_slots != new.ring_slots),
         (Detach, "dataplane.pin_dir", old.pin_dir != new.pin_dir),
         (Start, "dataplane.vip_owner", old.vip_owner != new.vip_owner),
+        (Start, "dataplane.local_addresses", old.local_addresses != new.local_addresses),
+        (Start, "dataplane.tunnel_source", old.tunnel_source != new.tunnel_source),
+        (Detach, "dataplane.max_templates", old.max_templates != new.max_templates),
+        (Detach, "dataplane.max_fragments", old.max_fragments != new.max_fragments),
+        (Detach, "dataplane.max_acl_entries", old.max_acl_entries != new.max_acl_entries),
+        (Start, "dataplane.cookie_key_file", old.cookie_key_file != new.cookie_key_file),
     ];
     let names = |needs: &[Needs]| {
         let fitting = changed.iter().filter(|(how, _, changed)| *changed && needs.contains(how));
@@ -138,6 +144,13 @@ backends = [{ address = "10.0.1.11", port = 53 }]
             ("dataplane.interfaces", "[\"eth0\"]", "[\"eth1\"]"),
             ("dataplane.xdp_mode", "[\"eth0\"]", "[\"eth0\"]\nxdp_mode = \"generic\""),
             ("dataplane.vip_owner", "[\"eth0\"]", "[\"eth0\"]\nvip_owner = \"external\""),
+            (
+                "dataplane.local_addresses",
+                "[\"eth0\"]",
+                "[\"eth0\"]\nlocal_addresses = [\"100.64.0.0/28\"]",
+            ),
+            ("dataplane.tunnel_source", "[\"eth0\"]", "[\"eth0\"]\ntunnel_source = \"192.0.2.1\""),
+            ("dataplane.cookie_key_file", "[\"eth0\"]", "[\"eth0\"]\ncookie_key_file = \"/key\""),
         ] {
             let (message, hint) = refusal(old, new);
             assert_eq!(message, format!("{name} cannot change while slbd runs"));
@@ -151,6 +164,9 @@ backends = [{ address = "10.0.1.11", port = 53 }]
             ("dataplane.max_connections_v6", "max_connections_v6 = 2048"),
             ("dataplane.max_backends", "max_backends = 64"),
             ("dataplane.ring_slots", "ring_slots = 65_536"),
+            ("dataplane.max_templates", "max_templates = 2048"),
+            ("dataplane.max_fragments", "max_fragments = 2048"),
+            ("dataplane.max_acl_entries", "max_acl_entries = 2048"),
             ("dataplane.pin_dir", "pin_dir = \"/sys/fs/bpf/other\""),
         ] {
             let (message, hint) = refusal("[\"eth0\"]", &format!("[\"eth0\"]\n{setting}"));

@@ -1,9 +1,11 @@
-//! Addresses that packets can be sent to, and who owns which VIP.
+//! Addresses that packets can be sent to, and those that no backend may have.
 
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
 };
+
+use ipnet::IpNet;
 
 use crate::config::{report::Report, value::Value};
 
@@ -16,10 +18,11 @@ pub(super) enum Use {
     Backend,
 }
 
-/// Every VIP of the file.
+/// Addresses that no backend may have: every VIP of the file, and the local addresses.
 #[derive(Default)]
-pub(super) struct Vips {
+pub(super) struct Taken {
     owners: HashMap<IpAddr, Owner>,
+    local: Vec<IpNet>,
 }
 
 /// Where a VIP was first written.
@@ -31,7 +34,7 @@ pub(super) struct Owner {
     pub(super) line: usize,
 }
 
-impl Vips {
+impl Taken {
     /// Gives a VIP to an instance.
     ///
     /// # Errors
@@ -49,6 +52,27 @@ impl Vips {
     /// The instance that has this VIP.
     pub(super) fn owner(&self, address: IpAddr) -> Option<&Owner> {
         self.owners.get(&address)
+    }
+
+    /// A VIP of that prefix; the lowest, so that messages repeat.
+    pub(super) fn vip_within(&self, network: &IpNet) -> Option<(IpAddr, &Owner)> {
+        let within = self.owners.iter().filter(|(vip, _)| network.contains(*vip));
+        within.min_by_key(|(vip, _)| **vip).map(|(vip, owner)| (*vip, owner))
+    }
+
+    /// True if one of the VIPs is IPv6.
+    pub(super) fn any_vip_v6(&self) -> bool {
+        self.owners.keys().any(IpAddr::is_ipv6)
+    }
+
+    /// Keeps these for fullnat.
+    pub(super) fn keep_local(&mut self, local: &[IpNet]) {
+        self.local.extend_from_slice(local);
+    }
+
+    /// The prefix of local addresses that holds this one.
+    pub(super) fn local(&self, address: IpAddr) -> Option<&IpNet> {
+        self.local.iter().find(|network| network.contains(&address))
     }
 }
 
@@ -90,8 +114,8 @@ fn instead_of(text: &str, what: Use) -> String {
     "write an address such as \"10.0.0.100\" or \"fd00::100\"; names are not resolved".to_owned()
 }
 
-/// Why no packet for a listener can carry this address as a VIP or a backend.
-fn unfit(address: IpAddr) -> Option<(&'static str, String)> {
+/// Why no packet of a listener can carry this address as a VIP, a backend or a source.
+pub(super) fn unfit(address: IpAddr) -> Option<(&'static str, String)> {
     let host = || "write the address of one host".to_owned();
     if address.is_unspecified() {
         return Some(("is the unspecified address", host()));

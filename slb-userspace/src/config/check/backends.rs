@@ -1,22 +1,37 @@
 //! Backends, alone and as server groups.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use super::{
-    address::{self, Use, Vips},
-    name,
+    address::{self, Taken, Use},
+    limits, name,
+    networks::LOCAL_HINT,
+    ports::Ports,
 };
 use crate::config::{
     file::Table,
     keys::BACKEND,
-    model::{Backend, Role},
+    model::{Backend, BackendLimits, ForwardingMode, Role},
     report::{Report, Span},
     suggest,
     value::Value,
 };
 
-/// A backend and its place in the file.
-pub(super) type Placed = (Backend, Span);
+/// A backend as it is written; what it becomes depends on the listener.
+#[derive(Clone)]
+pub(super) struct Written {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// Where it stands.
+    pub(super) at: Span,
+    port: Option<u16>,
+    weight: u16,
+    role: Role,
+    limits: BackendLimits,
+}
 
 /// Every server group of the file.
 pub(super) struct Groups {
@@ -26,18 +41,16 @@ pub(super) struct Groups {
 struct Group {
     name: String,
     line: usize,
-    backends: Option<Vec<Backend>>,
+    backends: Option<Vec<Written>>,
 }
 
 impl Groups {
     /// Checks `[[server_group]]`.
-    pub(super) fn check(tables: Vec<Table<'_>>, vips: &Vips, report: &mut Report<'_>) -> Self {
+    pub(super) fn check(tables: Vec<Table<'_>>, taken: &Taken, report: &mut Report<'_>) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for table in tables {
             let backends = table.required("backends", report);
-            let backends = backends.and_then(|value| list(value, vips, report));
-            let backends =
-                backends.map(|placed| placed.into_iter().map(|(backend, _)| backend).collect());
+            let backends = backends.and_then(|value| list(value, taken, report));
             let Some(value) = table.required("name", report) else {
                 continue;
             };
@@ -61,7 +74,7 @@ impl Groups {
         &self,
         value: Value<'_>,
         report: &mut Report<'_>,
-    ) -> Option<Vec<Backend>> {
+    ) -> Option<Vec<Written>> {
         let name = value.text(report)?;
         if let Some(group) = self.groups.iter().find(|group| group.name == name) {
             return group.backends.clone();
@@ -80,29 +93,37 @@ impl Groups {
 }
 
 /// Checks a list of backends; `None` after an error in one of them.
-pub(super) fn list(value: Value<'_>, vips: &Vips, report: &mut Report<'_>) -> Option<Vec<Placed>> {
-    let mut lines: HashMap<SocketAddr, usize> = HashMap::new();
+pub(super) fn list(
+    value: Value<'_>,
+    taken: &Taken,
+    report: &mut Report<'_>,
+) -> Option<Vec<Written>> {
+    let mut lines: HashMap<(IpAddr, Option<u16>), usize> = HashMap::new();
     let mut all_legal = true;
     let mut backends = Vec::new();
     for element in value.list(report)? {
         let table = element.table(&BACKEND, report);
-        let Some(backend) = table.and_then(|table| backend(&table, vips, report)) else {
+        let Some(backend) = table.and_then(|table| backend(&table, taken, report)) else {
             all_legal = false;
             continue;
         };
         let line = report.line(&element.span());
-        if let Some(first) = lines.insert(backend.endpoint(), line) {
+        if let Some(first) = lines.insert((backend.address, backend.port), line) {
+            let name = match backend.port {
+                Some(port) => SocketAddr::new(backend.address, port).to_string(),
+                None => backend.address.to_string(),
+            };
             report
-                .error(&element.span(), format!("backend {} is there twice", backend.endpoint()))
+                .error(&element.span(), format!("backend {name} is there twice"))
                 .hint(format!("the first one is in line {first}: one weight says it all"));
             all_legal = false;
         }
-        backends.push((backend, element.span()));
+        backends.push(Written { at: element.span(), ..backend });
     }
     all_legal.then_some(backends)
 }
 
-fn backend(table: &Table<'_>, vips: &Vips, report: &mut Report<'_>) -> Option<Backend> {
+fn backend(table: &Table<'_>, taken: &Taken, report: &mut Report<'_>) -> Option<Written> {
     let weight = match table.get("weight") {
         Some(value) => value.integer(report),
         None => Some(100),
@@ -111,14 +132,56 @@ fn backend(table: &Table<'_>, vips: &Vips, report: &mut Report<'_>) -> Option<Ba
         Some(value) => value.word(Role::WORDS, report),
         None => Some(Role::Primary),
     };
-    let port = table.required("port", report).and_then(|value| value.integer(report));
+    let port = match table.get("port") {
+        Some(value) => Some(value.integer(report)?),
+        None => None,
+    };
+    let limits = limits::backend(table, report);
     let written = table.required("address", report)?;
     let address = address::address(written, Use::Backend, report)?;
-    if let Some(owner) = vips.owner(address) {
+    if let Some(owner) = taken.owner(address) {
         let message = format!("backend {address} is a VIP of instance {:?}", owner.instance);
         let hint = format!("write the server's own address; the VIP is in line {}", owner.line);
         report.error(&written.span(), message).hint(hint);
         return None;
     }
-    Some(Backend { address, port: port?, weight: weight?, role: role? })
+    if let Some(local) = taken.local(address) {
+        let message = format!("backend {address} is one of the local addresses, {local}");
+        report.error(&written.span(), message).hint(LOCAL_HINT);
+        return None;
+    }
+    Some(Written { address, at: table.span.clone(), port, weight: weight?, role: role?, limits })
+}
+
+/// What backends become behind these ports; errors stand at `at` if they are a group's.
+pub(super) fn behind(
+    written: &[Written],
+    ports: Ports,
+    mode: ForwardingMode,
+    at: Option<&Span>,
+    report: &mut Report<'_>,
+) -> Vec<Backend> {
+    let mut backends: Vec<Backend> = Vec::new();
+    for one in written {
+        let Written { address, port, weight, role, limits, .. } = *one;
+        let at = at.unwrap_or(&one.at);
+        let maps_ports = ports.is_range() && port.is_none();
+        let port = port.unwrap_or(ports.first);
+        let backend = Backend { address, port, maps_ports, weight, role, limits };
+        let endpoint = backend.endpoint();
+        if !mode.sees_replies() && !maps_ports && (ports.is_range() || port != ports.first) {
+            let message = format!(
+                "backend {endpoint} cannot serve {ports} in mode {:?}, which keeps the port",
+                mode.word()
+            );
+            report.error(at, message).hint("leave the backend's port out, or write mode = \"nat\"");
+        }
+        if backends.iter().any(|other| other.endpoint() == endpoint) {
+            report
+                .error(at, format!("backend {endpoint} is there with and without its port"))
+                .hint("a port that is left out is the listener's: keep one of them");
+        }
+        backends.push(backend);
+    }
+    backends
 }

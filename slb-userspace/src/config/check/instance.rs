@@ -3,16 +3,18 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use super::{
-    address::{self, Owner, Use, Vips},
-    backends::Groups,
+    Surroundings,
+    address::{self, Owner, Taken, Use},
+    limits::{self, Capacity},
     listener, name,
+    ports::Ports,
+    sharing::{Checked, Sharing},
 };
 use crate::config::{
     file::Table,
     keys::LISTENER,
-    model::{Family, Instance, Protocol},
+    model::{DataplaneSettings, Family, Instance},
     report::Report,
-    unsupported,
     value::Value,
 };
 
@@ -31,12 +33,21 @@ impl Head<'_> {
         let of_family = |vip: &IpAddr| Family::of(*vip) == family;
         self.vips.as_ref().is_none_or(|vips| vips.iter().any(of_family))
     }
+
+    /// Connections that the tables of its VIPs' families hold.
+    pub(super) fn capacity(&self, dataplane: &DataplaneSettings) -> Capacity {
+        let of = |family, room: u32| if self.may_have(family) { u64::from(room) } else { 0 };
+        Capacity(
+            of(Family::V4, dataplane.max_connections)
+                + of(Family::V6, dataplane.max_connections_v6),
+        )
+    }
 }
 
 /// Checks names and VIPs of all instances.
 pub(super) fn heads<'f>(
     tables: Vec<Table<'f>>,
-    vips: &mut Vips,
+    taken: &mut Taken,
     report: &mut Report<'_>,
 ) -> Vec<Head<'f>> {
     let mut lines: HashMap<&str, usize> = HashMap::new();
@@ -53,7 +64,7 @@ pub(super) fn heads<'f>(
             }
         }
         let own = table.required("vips", report);
-        let own = own.and_then(|value| own_vips(value, name, vips, report));
+        let own = own.and_then(|value| own_vips(value, name, taken, report));
         heads.push(Head { table, name: name.to_owned(), vips: own });
     }
     heads
@@ -62,7 +73,7 @@ pub(super) fn heads<'f>(
 fn own_vips(
     value: Value<'_>,
     instance: &str,
-    vips: &mut Vips,
+    taken: &mut Taken,
     report: &mut Report<'_>,
 ) -> Option<Vec<IpAddr>> {
     let mut own = Vec::new();
@@ -74,7 +85,7 @@ fn own_vips(
         };
         let line = report.line(&element.span());
         let owner = Owner { instance: instance.to_owned(), line };
-        match vips.claim(vip, owner) {
+        match taken.claim(vip, owner) {
             Ok(()) => own.push(vip),
             Err(first) => {
                 report
@@ -97,56 +108,72 @@ fn own_vips(
 /// Checks the rest of an instance.
 pub(super) fn check(
     head: Head<'_>,
-    vips: &Vips,
-    groups: &Groups,
+    around: &Surroundings<'_>,
+    sharing: &mut Sharing,
     report: &mut Report<'_>,
 ) -> Instance {
-    let specification = head.table.get("specification");
-    if let Some(value) = specification {
-        self::specification(value, report);
-    }
-    let mut listeners = Vec::new();
-    let mut lines: HashMap<(Protocol, u16), usize> = HashMap::new();
+    let specification = limits::specification(&head.table, head.capacity(around.dataplane), report);
+    let bandwidth = limits::instance_bandwidth(&head.table, report);
+    let blackhole = limits::blackhole(&head.table, report);
+    let mut listeners: Vec<Checked<'_>> = Vec::new();
     for table in head.table.tables("listener", &LISTENER, report) {
-        let Some(listener) = listener::check(&table, &head, vips, groups, report) else {
-            continue;
-        };
-        let line = report.line(&table.span);
-        if let Some(first) = lines.insert((listener.protocol, listener.port), line) {
-            let at = table.get("port").map_or(table.span.clone(), |port| port.span());
-            let message =
-                format!("{} port {} has a listener already", listener.protocol, listener.port);
-            report.error(&at, message).hint(format!(
-                "the first one of instance {:?} is in line {first}: put the backends into one",
-                head.name
-            ));
+        if let Some(listener) = listener::check(&table, &head, around, report) {
+            let listener = (listener, table);
+            refuse_overlap(&listener, &listeners, &head, report);
+            listeners.push(listener);
         }
-        listeners.push(listener);
     }
+    sharing.check(&listeners, report);
     if listeners.is_empty() && head.table.get("listener").is_none() {
         report
             .warning(&head.table.span, format!("instance {:?} has no listener", head.name))
             .hint("nothing is balanced for it; add [[instance.listener]]");
     }
+    if let Some(value) = head.table.get("bandwidth").filter(|_| bandwidth.outbound.is_some())
+        && let Some((listener, _)) = listeners.iter().find(|(one, _)| !one.mode.sees_replies())
+    {
+        let ports = Ports { first: listener.port, last: listener.last_port };
+        let (protocol, mode) = (listener.protocol, listener.mode);
+        let message = format!("\"out\" does not hold for {protocol} {ports} in mode {mode}");
+        report
+            .warning(&value.span(), message)
+            .hint("its replies go to the client directly: limit them at the servers");
+    }
     Instance {
         vips: head.vips.unwrap_or_default(),
         name: head.name,
-        specification: specification
-            .and_then(|value| value.as_text())
-            .unwrap_or("shared")
-            .to_owned(),
+        specification,
+        bandwidth,
+        blackhole,
         enabled: head.table.flag_or("enabled", true, report),
-        listeners,
+        listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
     }
 }
 
-fn specification(value: Value<'_>, report: &mut Report<'_>) {
-    if value.is_table()
-        && let Some(later) =
-            unsupported::find(value.table, "specification", unsupported::OWN_LIMITS)
-    {
-        later.refuse(&value.span(), report);
-        return;
+/// A port has one listener.
+fn refuse_overlap(
+    (listener, table): &Checked<'_>,
+    before: &[Checked<'_>],
+    head: &Head<'_>,
+    report: &mut Report<'_>,
+) {
+    let ports = Ports { first: listener.port, last: listener.last_port };
+    for (other, first) in before.iter().filter(|(one, _)| one.protocol == listener.protocol) {
+        let theirs = Ports { first: other.port, last: other.last_port };
+        if !ports.overlap(theirs) {
+            continue;
+        }
+        let protocol = listener.protocol;
+        let (message, hint) = if ports == theirs {
+            (format!("{protocol} {ports} has a listener already"), "put the backends into one")
+        } else {
+            let message = format!("{protocol} {ports} overlaps a listener of {theirs}");
+            (message, "no port can have two")
+        };
+        let line = report.line(&first.span);
+        let at = table.get("port").map_or(table.span.clone(), |port| port.span());
+        report
+            .error(&at, message)
+            .hint(format!("the first one of instance {:?} is in line {line}: {hint}", head.name));
     }
-    value.word(&[("shared", ())], report);
 }

@@ -3,85 +3,114 @@
 use std::time::Duration;
 
 use super::{
-    address::Vips,
-    backends::{self, Groups, Placed},
+    Surroundings,
+    backends::{self, Written},
     health,
     instance::Head,
+    limits, networks, options,
+    ports::{self, Ports},
 };
 use crate::config::{
     file::Table,
-    model::{Backend, Family, ForwardingMode, Listener, Protocol, Scheduler, Timeouts},
+    model::{
+        Backend, Family, ForwardingMode, Listener, NoBackend, OnBackendDown, Protocol, Scheduler,
+        TcpTimestamps, Timeouts,
+    },
     report::{Report, Span},
-    unsupported,
-    value::Value,
 };
-
-/// Keys that only TCP's states give a meaning.
-const TCP_KEYS: [&str; 3] = ["syn_timeout", "fin_timeout", "time_wait_timeout"];
-
-/// Ports of protocols that name addresses inside their payload, which NAT does not rewrite.
-const EMBEDDING: [(Protocol, u16, &str, &str); 6] = [
-    (Protocol::Tcp, 21, "FTP", "offer SFTP or HTTPS instead, or send clients to one FTP server"),
-    (Protocol::Udp, 69, "TFTP", "TFTP answers from another port: serve it beside the balancer"),
-    (Protocol::Tcp, 1720, "H.323", "put an H.323 gatekeeper or proxy in front instead"),
-    (Protocol::Tcp, 5060, "SIP", SIP_PROXY),
-    (Protocol::Udp, 5060, "SIP", SIP_PROXY),
-    (Protocol::Tcp, 5061, "SIP", SIP_PROXY),
-];
-const SIP_PROXY: &str = "put a SIP proxy in front, or let the servers write their public address";
 
 /// Checks a listener; `None` after an error in its protocol or port.
 pub(super) fn check(
     table: &Table<'_>,
     head: &Head<'_>,
-    vips: &Vips,
-    groups: &Groups,
+    around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Option<Listener> {
     let protocol = table.required("protocol", report);
     let protocol = protocol.and_then(|value| value.word(Protocol::WORDS, report));
-    let port = table.required("port", report);
-    let port = port.and_then(|value| self::port(value, protocol, report));
-    let server_group = table.get("server_group");
-    let backends = backends(table, head, vips, groups, report);
+    let ports = table.required("port", report);
+    let ports = ports.and_then(|value| ports::check(value, protocol, report));
+    let mode = table.word_or("mode", ForwardingMode::WORDS, ForwardingMode::Nat, report);
+    let backends = backends(table, ports, mode, head, around, report);
     // The rest is checked as for tcp if the protocol is not known: its keys take all of them.
     let assumed = protocol.unwrap_or(Protocol::Tcp);
+    options::fitting_protocol(table, assumed, report);
+    let scheduler = scheduler(table, protocol, report);
+    let hashes = matches!(scheduler.word(), "sh" | "mh" | "tch" | "qch");
     let listener = Listener {
         protocol: assumed,
-        port: port.unwrap_or_default(),
-        mode: table.word_or("mode", ForwardingMode::WORDS, ForwardingMode::Nat, report),
-        scheduler: table.word_or("scheduler", Scheduler::WORDS, Scheduler::Wrr, report),
+        port: ports.map_or(0, |ports| ports.first),
+        last_port: ports.map_or(0, |ports| ports.last),
+        mode,
+        scheduler,
+        slow_start: options::slow_start(table, scheduler, report),
+        persistence: options::persistence(table, scheduler, report),
         timeouts: timeouts(table, assumed, report),
+        drain_timeout: table.duration_or("drain_timeout", Duration::from_secs(300), report),
+        on_backend_down: table.word_or(
+            "on_backend_down",
+            OnBackendDown::WORDS,
+            OnBackendDown::Keep,
+            report,
+        ),
+        one_packet: options::one_packet(table, assumed, mode, head, report),
+        tcp_timestamps: table.word_or(
+            "tcp_timestamps",
+            TcpTimestamps::WORDS,
+            TcpTimestamps::Auto,
+            report,
+        ),
+        mss_clamp: options::mss_clamp(table, assumed, mode, report),
+        limits: limits::listener(table, head.capacity(around.dataplane), report),
+        bandwidth: limits::bandwidth(table, mode, report),
+        acl: networks::acl(table, report),
+        syn_defence: options::syn_defence(table, report),
+        no_backend: table.word_or("no_backend", NoBackend::WORDS, NoBackend::Reset, report),
+        adopt: table.flag_or("adopt", hashes, report),
         health_check: health::check(table, assumed, report),
         enabled: table.flag_or("enabled", true, report),
-        server_group: server_group.and_then(|value| value.as_text()).map(str::to_owned),
+        server_group: table
+            .get("server_group")
+            .and_then(|value| value.as_text())
+            .map(str::to_owned),
         backends,
     };
-    (protocol.is_some() && port.is_some()).then_some(listener)
+    need_local_addresses(table, &listener, around, report);
+    (protocol.is_some() && ports.is_some()).then_some(listener)
 }
 
-fn port(value: Value<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -> Option<u16> {
-    if value.as_text().is_some_and(is_range)
-        && let Some(later) = unsupported::find(value.table, "port", unsupported::PORT_RANGE)
+fn scheduler(table: &Table<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -> Scheduler {
+    let scheduler = table.word_or("scheduler", Scheduler::WORDS, Scheduler::Wrr, report);
+    if let Some(value) = table.get("scheduler")
+        && scheduler.word() == "qch"
+        && protocol == Some(Protocol::Tcp)
     {
-        later.refuse(&value.span(), report);
-        return None;
+        report
+            .error(&value.span(), "scheduler \"qch\" has no meaning on a tcp listener")
+            .hint("it reads QUIC connection IDs; \"tch\" hashes addresses and ports of both ends");
     }
-    let port: u16 = value.integer(report)?;
-    let embedding = EMBEDDING.iter().find(|row| (Some(row.0), row.1) == (protocol, port));
-    if let Some((_, _, name, hint)) = embedding {
-        let message = format!(
-            "port {port} is {name}'s, which names addresses and ports inside its payload: \
-             it will not work through the balancer"
-        );
-        report.warning(&value.span(), message).hint(*hint);
-    }
-    Some(port)
+    scheduler
 }
 
-fn is_range(text: &str) -> bool {
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    text.split_once('-').is_some_and(|(from, to)| number(from.trim()) && number(to.trim()))
+/// In fullnat a backend sees a local address of its own family.
+fn need_local_addresses(
+    table: &Table<'_>,
+    listener: &Listener,
+    around: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) {
+    let Some(mode) = table.get("mode").filter(|_| listener.mode == ForwardingMode::FullNat) else {
+        return;
+    };
+    for (family, example) in [(Family::V4, "100.64.0.0/28"), (Family::V6, "fd64::/124")] {
+        let used = listener.backends.iter().any(|one| Family::of(one.address) == family);
+        let mut local = around.dataplane.local_addresses.iter();
+        if used && around.local_is_known && !local.any(|one| Family::of(one.addr()) == family) {
+            report
+                .error(&mode.span(), format!("mode \"fullnat\" has no {family} local address"))
+                .hint(format!("write dataplane.local_addresses = [\"{example}\"], nobody else's"));
+        }
+    }
 }
 
 fn timeouts(table: &Table<'_>, protocol: Protocol, report: &mut Report<'_>) -> Timeouts {
@@ -89,15 +118,6 @@ fn timeouts(table: &Table<'_>, protocol: Protocol, report: &mut Report<'_>) -> T
         Protocol::Tcp => Duration::from_secs(900),
         Protocol::Udp => Duration::from_secs(90),
     };
-    if protocol == Protocol::Udp {
-        for key in TCP_KEYS {
-            if let Some(value) = table.get(key) {
-                report
-                    .error(&value.span(), format!("{key:?} has no meaning on a udp listener"))
-                    .hint("write established_timeout, the idle time of a flow");
-            }
-        }
-    }
     Timeouts {
         established: table.duration_or("established_timeout", established, report),
         syn: table.duration_or("syn_timeout", Duration::from_secs(30), report),
@@ -108,39 +128,52 @@ fn timeouts(table: &Table<'_>, protocol: Protocol, report: &mut Report<'_>) -> T
 
 fn backends(
     table: &Table<'_>,
+    ports: Option<Ports>,
+    mode: ForwardingMode,
     head: &Head<'_>,
-    vips: &Vips,
-    groups: &Groups,
+    around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Vec<Backend> {
     let group = table.get("server_group");
     let inline = table.get("backends");
-    let from_group = group.and_then(|value| groups.backends_of(value, report));
-    let own = inline.and_then(|value| backends::list(value, vips, report));
-    let (at, backends) = match (group, inline) {
+    let from_group = group.and_then(|value| around.groups.backends_of(value, report));
+    let own = inline.and_then(|value| backends::list(value, around.taken, report));
+    let (at, written, group_at) = match (group, inline) {
         (Some(_), Some(inline)) => {
             report
                 .error(&inline.span(), "backends and server_group are both written")
                 .hint("keep one: a listener has either its own backends or those of a group");
             return Vec::new();
         }
-        (Some(group), None) => (group.span(), from_group),
+        (Some(group), None) => (group.span(), from_group, Some(group.span())),
         (None, Some(inline)) => {
-            warn_of_idle(own.as_deref(), head, report);
-            let own = own.map(|placed| placed.into_iter().map(|(backend, _)| backend).collect());
-            (inline.span(), own)
+            if !mode.crosses_families() {
+                warn_of_idle(own.as_deref().unwrap_or_default(), head, report);
+            }
+            (inline.span(), own, None)
         }
-        (None, None) => (table.span.clone(), Some(Vec::new())),
+        (None, None) => (table.span.clone(), Some(Vec::new()), None),
     };
-    let Some(backends) = backends else {
+    let Some(written) = written else {
         return Vec::new();
     };
-    warn_of_unserved(&backends, &at, head, report);
+    let Some(ports) = ports else {
+        return Vec::new();
+    };
+    let backends = backends::behind(&written, ports, mode, group_at.as_ref(), report);
+    warn_of_unserved(&backends, &at, mode, head, report);
+    limits::warn_of_backends(&backends, &at, head.capacity(around.dataplane), report);
     backends
 }
 
 /// Clients that nobody will answer.
-fn warn_of_unserved(backends: &[Backend], at: &Span, head: &Head<'_>, report: &mut Report<'_>) {
+fn warn_of_unserved(
+    backends: &[Backend],
+    at: &Span,
+    mode: ForwardingMode,
+    head: &Head<'_>,
+    report: &mut Report<'_>,
+) {
     if backends.is_empty() {
         report
             .warning(at, "the listener has no backends: every client is refused")
@@ -153,27 +186,31 @@ fn warn_of_unserved(backends: &[Backend], at: &Span, head: &Head<'_>, report: &m
             .hint("give at least one backend a weight above 0");
     }
     for family in [Family::V4, Family::V6] {
-        let served = backends.iter().any(|backend| Family::of(backend.address) == family);
-        if head.vips.is_some() && head.may_have(family) && !served {
+        if mode.crosses_families() || head.vips.is_none() || !head.may_have(family) {
+            continue;
+        }
+        let mut own = backends.iter().filter(|one| Family::of(one.address) == family).peekable();
+        let elsewhere = backends.iter().any(|one| one.weight > 0);
+        if own.peek().is_none() {
+            let message = format!("no backend is {family}, but a VIP is: its clients are refused");
+            report.warning(at, message).hint(format!(
+                "add an {family} backend, or leave the {family} VIP out of instance {:?}",
+                head.name
+            ));
+        } else if elsewhere && own.all(|one| one.weight == 0) {
             report
-                .warning(
-                    at,
-                    format!("no backend is {family}, but a VIP is: its clients are refused"),
-                )
-                .hint(format!(
-                    "add an {family} backend, or leave the {family} VIP out of instance {:?}",
-                    head.name
-                ));
+                .warning(at, format!("all {family} weights are 0: its new clients are refused"))
+                .hint(format!("give at least one {family} backend a weight above 0"));
         }
     }
 }
 
 /// Backends of the listener's own that no VIP leads to; a group may have other users.
-fn warn_of_idle(backends: Option<&[Placed]>, head: &Head<'_>, report: &mut Report<'_>) {
-    for (backend, at) in backends.unwrap_or_default() {
-        let family = Family::of(backend.address);
+fn warn_of_idle(backends: &[Written], head: &Head<'_>, report: &mut Report<'_>) {
+    for Written { address, at, .. } in backends {
+        let family = Family::of(*address);
         if !head.may_have(family) {
-            let message = format!("backend {} is never used: no VIP is {family}", backend.address);
+            let message = format!("backend {address} is never used: no VIP is {family}");
             report.warning(at, message).hint(format!(
                 "add an {family} VIP to instance {:?}, or leave the backend out",
                 head.name

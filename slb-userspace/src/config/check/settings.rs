@@ -5,6 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ipnet::IpNet;
+
+use super::{address::Taken, networks};
 use crate::config::{
     file::Table,
     model::{DaemonSettings, DataplaneSettings, Instance, VipOwner, XdpMode},
@@ -30,17 +33,18 @@ pub(super) fn daemon(table: &Table<'_>, report: &mut Report<'_>) -> DaemonSettin
     DaemonSettings { socket, state_dir: path(table, "state_dir", "/var/lib/slb", report) }
 }
 
-/// Checks `[dataplane]` against what the instances need of it.
+/// Checks `[dataplane]`, with the local addresses that were found in it.
 pub(super) fn dataplane(
     table: &Table<'_>,
-    instances: &[Instance],
+    taken: &Taken,
+    local_addresses: Vec<IpNet>,
     report: &mut Report<'_>,
 ) -> DataplaneSettings {
     let interfaces = table.required("interfaces", report);
     let max_connections = table.integer_or("max_connections", 1_000_000, report);
-    let any_v6 = instances.iter().flat_map(|instance| &instance.vips).any(|vip| vip.is_ipv6());
-    let max_connections_v6 = if any_v6 { max_connections } else { SPARE_CONNECTIONS_V6 };
-    let settings = DataplaneSettings {
+    let max_connections_v6 =
+        if taken.any_vip_v6() { max_connections } else { SPARE_CONNECTIONS_V6 };
+    DataplaneSettings {
         interfaces: interfaces
             .and_then(|value| self::interfaces(value, report))
             .unwrap_or_default(),
@@ -51,17 +55,51 @@ pub(super) fn dataplane(
         ring_slots: table.integer_or("ring_slots", 4_194_304, report),
         pin_dir: path(table, "pin_dir", "/sys/fs/bpf/slb", report),
         vip_owner: table.word_or("vip_owner", VipOwner::WORDS, VipOwner::Host, report),
-    };
-    let listeners = instances.iter().flat_map(|instance| &instance.listeners);
-    let backends: usize = listeners.map(|listener| listener.backends.len()).sum();
-    if u32::try_from(backends).is_ok_and(|backends| backends <= settings.max_backends) {
-        return settings;
+        local_addresses,
+        tunnel_source: networks::tunnel_source(table, report),
+        max_templates: table.integer_or("max_templates", 262_144, report),
+        max_fragments: table.integer_or("max_fragments", 16_384, report),
+        max_acl_entries: table.integer_or("max_acl_entries", 200_000, report),
+        cookie_key_file: table
+            .get("cookie_key_file")
+            .map(|_| path(table, "cookie_key_file", "/", report)),
     }
-    let at = table.get("max_backends").map_or(table.span.clone(), |value| value.span());
-    let message =
-        format!("max_backends {} is too small: listeners have {backends}", settings.max_backends);
-    report.error(&at, message).hint("raise it, with room for backends that are being removed");
-    settings
+}
+
+/// Checks that what the instances need fits into the tables.
+pub(super) fn room(
+    table: &Table<'_>,
+    settings: &DataplaneSettings,
+    instances: &[Instance],
+    report: &mut Report<'_>,
+) {
+    let listeners = || instances.iter().flat_map(|instance| &instance.listeners);
+    let backends = listeners().map(|listener| listener.backends.len()).sum();
+    let entries = listeners().map(|listener| {
+        let acl = listener.acl.as_ref().map_or(0, |acl| acl.networks.len());
+        acl + listener.syn_defence.exempt.len()
+    });
+    for (key, room, needed, hint) in [
+        (
+            "max_backends",
+            settings.max_backends,
+            backends,
+            "raise it, with room for backends that are being removed",
+        ),
+        (
+            "max_acl_entries",
+            settings.max_acl_entries,
+            entries.sum::<usize>(),
+            "raise it, with room for the next ACL while the former is in use",
+        ),
+    ] {
+        if u32::try_from(needed).is_ok_and(|needed| needed <= room) {
+            continue;
+        }
+        let at = table.get(key).map_or(table.span.clone(), |value| value.span());
+        let message = format!("{key} {room} is too small: listeners have {needed}");
+        report.error(&at, message).hint(hint);
+    }
 }
 
 fn path(table: &Table<'_>, key: &'static str, default: &str, report: &mut Report<'_>) -> PathBuf {

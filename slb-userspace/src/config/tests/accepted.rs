@@ -2,6 +2,9 @@
 
 use std::{net::IpAddr, path::Path, time::Duration};
 
+mod layer4;
+mod networks;
+
 use super::{VALID, accepted, changed};
 use crate::config::{load, model::*};
 
@@ -16,6 +19,7 @@ interfaces = ["eth0", "eth1"]     # XDP attaches to each
 xdp_mode = "auto"                 # auto | native | generic
 max_connections = 1_000_000       # capacity of the connection table
 pin_dir = "/sys/fs/bpf/slb"
+local_addresses = ["100.64.0.0/28"]   # fullnat only; sockets of this host never use them
 
 [[server_group]]
 name = "web"
@@ -29,19 +33,26 @@ backends = [
 [[instance]]
 name = "shop"
 vips = ["10.0.0.100", "fd00::100"]
+specification = "slb.s2.medium"
 
 [[instance.listener]]
 protocol = "tcp"
 port = 80
 mode = "nat"
 scheduler = "wrr"
+persistence = { timeout = "300s", netmask = 32 }
 established_timeout = "900s"
 server_group = "web"
 health_check = { type = "http", path = "/healthz", interval = "2s", timeout = "5s", healthy = 3, unhealthy = 3, codes = ["2xx", "3xx"] }
+limits = { max_connections = 10000, cps = 1000 }
+bandwidth = { in = "1Gbit", out = "1Gbit" }
+acl = { allow = ["10.0.0.0/8", "fd00::/8"] }
 "#;
 
 fn backend(address: &str, weight: u16, role: Role) -> Backend {
-    Backend { address: address.parse().unwrap(), port: 8080, weight, role }
+    let address = address.parse().unwrap();
+    let limits = BackendLimits { max_connections: None, cps: None };
+    Backend { address, port: 8080, maps_ports: false, weight, role, limits }
 }
 
 #[test]
@@ -50,14 +61,45 @@ fn the_design_example_parses_to_the_model_it_describes() {
     let listener = Listener {
         protocol: Protocol::Tcp,
         port: 80,
+        last_port: 80,
         mode: ForwardingMode::Nat,
         scheduler: Scheduler::Wrr,
+        slow_start: None,
+        persistence: Some(Persistence {
+            timeout: Duration::from_secs(300),
+            netmask: 32,
+            netmask6: 128,
+            shared: None,
+        }),
         timeouts: Timeouts {
             established: Duration::from_secs(900),
             syn: Duration::from_secs(30),
             fin: Duration::from_secs(60),
             time_wait: Duration::from_secs(60),
         },
+        drain_timeout: Duration::from_secs(300),
+        on_backend_down: OnBackendDown::Keep,
+        one_packet: false,
+        tcp_timestamps: TcpTimestamps::Auto,
+        mss_clamp: MssClamp::Off,
+        limits: Limits {
+            max_connections: Some(10_000),
+            cps: Some(1000),
+            client: None,
+            shadow: false,
+        },
+        bandwidth: Bandwidth { inbound: Some(1_000_000_000), outbound: Some(1_000_000_000) },
+        acl: Some(Acl {
+            kind: AclKind::Allow,
+            networks: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+        }),
+        syn_defence: SynDefence {
+            mode: SynDefenceMode::Auto,
+            threshold: 10_000,
+            exempt: Vec::new(),
+        },
+        no_backend: NoBackend::Reset,
+        adopt: false,
         health_check: HealthCheck {
             kind: CheckKind::Http(HttpCheck {
                 method: HttpMethod::Get,
@@ -94,11 +136,24 @@ fn the_design_example_parses_to_the_model_it_describes() {
             ring_slots: 4_194_304,
             pin_dir: "/sys/fs/bpf/slb".into(),
             vip_owner: VipOwner::Host,
+            local_addresses: vec!["100.64.0.0/28".parse().unwrap()],
+            tunnel_source: Vec::new(),
+            max_templates: 262_144,
+            max_fragments: 16_384,
+            max_acl_entries: 200_000,
+            cookie_key_file: None,
         },
         instances: vec![Instance {
             name: "shop".to_owned(),
             vips: ["10.0.0.100", "fd00::100"].map(|vip| vip.parse::<IpAddr>().unwrap()).to_vec(),
-            specification: "shared".to_owned(),
+            specification: Specification {
+                name: "slb.s2.medium".to_owned(),
+                max_connections: Some(100_000),
+                cps: Some(10_000),
+                qps: Some(10_000),
+            },
+            bandwidth: Bandwidth { inbound: None, outbound: None },
+            blackhole: None,
             enabled: true,
             listeners: vec![listener],
         }],

@@ -3,14 +3,15 @@
 use super::{VALID, accepted, errors, load_str, said};
 use crate::config::{
     keys::{
-        Absent, BACKEND, DAEMON, DATAPLANE, HEALTH_CHECK, INSTANCE, LISTENER, SERVER_GROUP, TABLES,
-        TOP, TableKeys,
+        ACL, Absent, BACKEND, BACKEND_LIMITS, BANDWIDTH, BLACKHOLE, CLIENT_LIMITS, DAEMON,
+        DATAPLANE, HEALTH_CHECK, INSTANCE, LIMITS, LISTENER, PERSISTENCE, SERVER_GROUP,
+        SPECIFICATION, SYN_DEFENCE, TABLES, TOP, TableKeys,
     },
     reference, unsupported,
 };
 
 /// Keys that a legal table of each kind holds in these tests.
-const LEGAL: [(&TableKeys, &[(&str, &str)]); 7] = [
+const LEGAL: [(&TableKeys, &[(&str, &str)]); 16] = [
     (&DAEMON, &[]),
     (&DATAPLANE, &[("interfaces", "[\"eth0\"]")]),
     (&SERVER_GROUP, &[("name", "\"web\""), ("backends", "[]")]),
@@ -18,21 +19,53 @@ const LEGAL: [(&TableKeys, &[(&str, &str)]); 7] = [
     (&LISTENER, &[("protocol", "\"tcp\""), ("port", "80")]),
     (&BACKEND, &[("address", "\"10.0.1.11\""), ("port", "8080")]),
     (&HEALTH_CHECK, &[("type", "\"http\"")]),
+    (&SPECIFICATION, &[("cps", "7")]),
+    (&BLACKHOLE, &[("pps", "7")]),
+    (&BACKEND_LIMITS, &[("cps", "7")]),
+    (&LIMITS, &[("cps", "7")]),
+    (&CLIENT_LIMITS, &[("cps", "7")]),
+    (&BANDWIDTH, &[("in", "\"7Mbit\"")]),
+    (&PERSISTENCE, &[]),
+    (&ACL, &[("allow", "[\"10.0.0.0/8\"]")]),
+    (&SYN_DEFENCE, &[]),
 ];
 
-/// A file whose tables hold [`LEGAL`], but in one of them `key = value`.
-pub(super) fn file_with(table: &TableKeys, key: &str, value: &str) -> String {
+/// Tables that are a value of another table, and its key.
+const NESTED: [(&TableKeys, &TableKeys, &str); 9] = [
+    (&SPECIFICATION, &INSTANCE, "specification"),
+    (&BLACKHOLE, &INSTANCE, "blackhole"),
+    (&BACKEND_LIMITS, &BACKEND, "limits"),
+    (&LIMITS, &LISTENER, "limits"),
+    (&CLIENT_LIMITS, &LIMITS, "client"),
+    (&BANDWIDTH, &LISTENER, "bandwidth"),
+    (&PERSISTENCE, &LISTENER, "persistence"),
+    (&ACL, &LISTENER, "acl"),
+    (&SYN_DEFENCE, &LISTENER, "syn_defence"),
+];
+
+/// The entries of [`LEGAL`], but `changed` in place of the key of its name.
+fn entries(of: &TableKeys, changed: Option<(&str, Option<&str>)>, separator: &str) -> String {
+    let legal = LEGAL.iter().find(|(legal, _)| legal.place == of.place).unwrap().1;
+    let kept = legal.iter().filter(|(name, _)| changed.is_none_or(|(key, _)| key != *name));
+    let mut lines: Vec<String> = kept.map(|(name, value)| format!("{name} = {value}")).collect();
+    if let Some((key, Some(value))) = changed {
+        lines.push(format!("{key} = {value}"));
+    }
+    lines.join(separator)
+}
+
+/// A file whose tables hold [`LEGAL`], but in one of them `key = value`, or nothing for the key.
+fn file(table: &TableKeys, key: &str, value: Option<&str>) -> String {
     if table.place == TOP.place {
-        return format!("{key} = {value}\n");
+        return value.map_or_else(String::new, |value| format!("{key} = {value}\n"));
+    }
+    if let Some((_, parent, name)) = NESTED.iter().find(|(nested, ..)| nested.place == table.place)
+    {
+        let inner = format!("{{ {} }}", entries(table, Some((key, value)), ", "));
+        return file(parent, name, Some(&inner));
     }
     let entries = |of: &TableKeys, separator: &str| {
-        let legal = LEGAL.iter().find(|(legal, _)| legal.place == of.place).unwrap().1;
-        let here = table.place == of.place;
-        let kept = legal.iter().filter(|(name, _)| !here || *name != key);
-        let mut lines: Vec<String> =
-            kept.map(|(name, value)| format!("{name} = {value}")).collect();
-        lines.extend(here.then(|| format!("{key} = {value}")));
-        lines.join(separator)
+        entries(of, (table.place == of.place).then_some((key, value)), separator)
     };
     let own = |name: &str, written: String| {
         if table.place == LISTENER.place && key == name { String::new() } else { written }
@@ -48,6 +81,11 @@ pub(super) fn file_with(table: &TableKeys, key: &str, value: &str) -> String {
         own("backends", format!("backends = [{{ {} }}]\n", entries(&BACKEND, ", "))),
         own("health_check", format!("health_check = {{ {} }}\n", entries(&HEALTH_CHECK, ", "))),
     )
+}
+
+/// A file whose tables hold [`LEGAL`], but in one of them `key = value`.
+pub(super) fn file_with(table: &TableKeys, key: &str, value: &str) -> String {
+    file(table, key, Some(value))
 }
 
 #[test]
@@ -90,7 +128,7 @@ fn every_documented_default_is_what_leaving_the_key_out_means() {
                 continue;
             };
             let written = accepted(&file_with(table, key.name, value)).config;
-            let absent = accepted(&file_with(&DAEMON, "state_dir", "\"/var/lib/slb\"")).config;
+            let absent = accepted(&file(table, key.name, None)).config;
             assert_eq!(written, absent, "{} = {value} in {}", key.name, table.place);
         }
     }

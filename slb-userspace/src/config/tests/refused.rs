@@ -5,7 +5,12 @@ mod daemon_and_dataplane;
 mod health_checks;
 mod instances;
 mod keys;
+mod limits;
 mod listeners;
+mod networks;
+mod options;
+mod ports;
+mod sharing;
 mod syntax;
 
 use super::{changed, refused_once};

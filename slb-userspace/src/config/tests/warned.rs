@@ -1,5 +1,7 @@
 //! What is accepted and said.
 
+mod layer4;
+
 use super::{changed, warned_once};
 
 #[test]
@@ -62,8 +64,10 @@ fn weights_that_are_all_0_are_a_warning() {
 #[test]
 fn ports_of_protocols_that_embed_addresses_are_a_warning() {
     for (protocol, port, name, hint) in [
+        ("tcp", 20, "FTP", "SFTP"),
         ("tcp", 21, "FTP", "SFTP"),
         ("udp", 69, "TFTP", "beside the balancer"),
+        ("udp", 1719, "H.323", "gatekeeper"),
         ("tcp", 1720, "H.323", "gatekeeper"),
         ("tcp", 5060, "SIP", "SIP proxy"),
         ("udp", 5060, "SIP", "SIP proxy"),

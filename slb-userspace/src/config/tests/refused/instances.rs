@@ -91,6 +91,6 @@ fn an_unknown_specification_is_refused() {
         "name = \"shop\"\nspecification = \"shard\"",
         "\"shard\"",
         "specification \"shard\" is not known",
-        "did you mean \"shared\"? only \"shared\"",
+        "did you mean \"shared\"? one of shared, slb.s1.small",
     );
 }

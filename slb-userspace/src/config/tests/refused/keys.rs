@@ -40,10 +40,10 @@ fn a_key_in_the_wrong_table_is_told_its_own() {
 fn a_slip_in_a_key_of_a_later_version_says_so() {
     refuses(
         "mode = \"nat\"",
-        "persistance = {}",
-        "persistance",
-        "key \"persistance\" is not known in [[instance.listener]]",
-        "did you mean \"persistence\", which is not supported yet?",
+        "proxy_protocl = {}",
+        "proxy_protocl",
+        "key \"proxy_protocl\" is not known in [[instance.listener]]",
+        "did you mean \"proxy_protocol\", which is not supported yet?",
     );
 }
 
