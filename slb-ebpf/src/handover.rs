@@ -2,7 +2,7 @@
 
 use slb_common::{Verdict, stage::Handover};
 
-use crate::{atomic, maps::HANDOVER, pipeline::Look};
+use crate::{maps::HANDOVER, pipeline::Look};
 
 /// Hands a packet to the rare pipeline, with where its connection is to be looked for.
 #[inline(always)]

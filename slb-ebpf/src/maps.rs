@@ -1,6 +1,8 @@
 //! The program's maps. Their names are the names of their pins; what lies in them is defined in
 //! `slb-common`. Sizes given here are placeholders: the daemon sets them when it loads.
 
+mod store;
+
 use aya_ebpf::{
     btf_maps::{Array, HashMap, PerCpuArray, ProgramArray},
     helpers::generated::bpf_ktime_get_coarse_ns,
@@ -8,8 +10,7 @@ use aya_ebpf::{
 };
 use slb_common::{
     Verdict,
-    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, Class, Control, TICK_SHIFT},
-    hash::{Hash, Seed},
+    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
     service::{
@@ -20,17 +21,7 @@ use slb_common::{
     vip::{Settings, VipState},
 };
 
-use crate::{
-    atomic,
-    connections::{
-        bucket::Bucket,
-        insert::{New, Refused},
-        line::Line,
-        sight::Sighting,
-        store::{Key, Side, Store},
-    },
-    verified,
-};
+pub use store::{Maps, adjust};
 
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
 const MAPPED: usize = 1 << 10;
@@ -93,113 +84,6 @@ pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 pub static COUNT_SERVICES: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::new();
-
-/// Secret of the connection hash; the loader sets it.
-#[unsafe(no_mangle)]
-static SEED: Seed = Seed::fixed();
-/// Buckets of the tables − 1; the loader sets them.
-#[unsafe(no_mangle)]
-static MASK_V4: u32 = 1023;
-#[unsafe(no_mangle)]
-static MASK_V6: u32 = 1023;
-
-/// The connection tables in the maps.
-#[derive(Clone, Copy)]
-pub struct Maps;
-
-/// A loader's value, which the compiler must not take for the initial one.
-#[inline(always)]
-fn constant(value: &u32) -> u32 {
-    // SAFETY: a reference is valid and aligned.
-    unsafe { core::ptr::read_volatile(value) }
-}
-
-impl<const W: usize> Store<W> for Maps {
-    #[inline(always)]
-    fn bucket(self, index: u32) -> Option<Bucket<W>> {
-        let words = if W == 1 {
-            CONNECTIONS4.get_ptr_mut(index)?.cast()
-        } else {
-            CONNECTIONS6.get_ptr_mut(index)?.cast()
-        };
-        // SAFETY: the map gave the pointer to the words of one bucket of this family.
-        Some(unsafe { Bucket::new(words) })
-    }
-
-    #[inline(always)]
-    fn mask(self) -> u32 {
-        if W == 1 { constant(&MASK_V4) } else { constant(&MASK_V6) }
-    }
-
-    #[inline(always)]
-    fn seed(self) -> &'static Seed {
-        &SEED
-    }
-
-    #[inline(always)]
-    fn timeout(self, service: u16, state: u8) -> Option<u32> {
-        service_of(service).map(|service| service.timeouts.of(state))
-    }
-
-    #[inline(always)]
-    fn locate(self, key: &Key<'_, W>, side: Side) -> Option<u32> {
-        verified::locate(key, side)
-    }
-
-    #[inline(always)]
-    fn sight(self, hash: Hash, number: u32, new: &New<W>, now: u32) -> Sighting {
-        verified::sight(hash, number, new, now)
-    }
-
-    #[inline(always)]
-    fn attempt(self, new: &New<W>, now: u32) -> Result<u32, Refused> {
-        verified::attempt(new, now)
-    }
-
-    #[inline(always)]
-    fn close(self, line: Line<W>, control: Control) -> bool {
-        verified::close(line, control)
-    }
-
-    #[inline(always)]
-    fn untie(self, line: Line<W>) {
-        verified::untie(line);
-    }
-
-    #[inline(always)]
-    fn adjust(self, slot: u32, class: Class, delta: i64) {
-        verified::adjust(slot, class, delta);
-    }
-}
-
-/// Moves the gauges of a backend slot, its service and its instance.
-#[inline(always)]
-pub fn adjust(slot: u32, class: Class, delta: i64) {
-    let Some(backend) = backend_of(slot) else { return };
-    let service = u32::from(backend.service);
-    add(GAUGES.get_ptr_mut(slot), class, delta);
-    add(GAUGES_SERVICES.get_ptr_mut(service), class, delta);
-    if let Some(service) = SERVICES.get_ptr(service) {
-        // SAFETY: the map gave the pointer.
-        let instance = u32::from(unsafe { (*service).instance });
-        add(GAUGES_INSTANCES.get_ptr_mut(instance), class, delta);
-    }
-}
-
-#[inline(always)]
-fn add(gauges: Option<*mut Gauges>, class: Class, delta: i64) {
-    let Some(gauges) = gauges else { return };
-    // SAFETY: a map gave the pointer; the fields of `Gauges` are aligned words.
-    unsafe {
-        let gauge = match class {
-            Class::None => return,
-            Class::Active => &raw mut (*gauges).active,
-            Class::Opening => &raw mut (*gauges).opening,
-            Class::Closing => &raw mut (*gauges).closing,
-        };
-        atomic::fetch_add(gauge, delta as u64);
-    }
-}
 
 /// Ticks of the monotonic clock; the coarse one costs a ninth of the exact one.
 #[inline(always)]

@@ -3,13 +3,15 @@
 //! to plain structs; the safe functions around them give those their meaning. What they return is
 //! unknown to the verifier, so it is made unknown to the compiler too ([`unknown`]).
 
+mod ending;
 mod parsing;
 mod slow_path;
 mod table;
 
+pub use ending::{adjust, close, untie};
 pub use parsing::{skip_extensions, skip_tags, sum_words};
 pub use slow_path::schedule;
-pub use table::{adjust, attempt, close, locate, sight, untie};
+pub use table::{attempt, locate, sight};
 
 /// Result of a global function: nothing went wrong, or there is nothing.
 const FINE: u32 = u32::MAX;

@@ -1,23 +1,17 @@
 //! The connection table: finding a line, looking at a bucket, one round of making an entry.
 
-use slb_common::{
-    connection::{Class, Control, line_words},
-    hash::Hash,
-};
+use slb_common::hash::Hash;
 
 use super::FINE;
 use crate::{
     connections::{
         insert::{self, New, Refused},
-        line::Line,
         lookup,
         sight::{self, Sighting},
         store::{Key, Side, Store},
-        transition,
     },
-    maps::{self, Maps},
+    maps::Maps,
     packet::unknown,
-    ties,
 };
 
 /// An endpoint behind a pointer whose size the verifier knows.
@@ -154,89 +148,4 @@ fn sighted<const W: usize>(hash: Hash, number: u32, new: &New<W>, now: u32) -> S
         Some(bucket) => sight::sight(Maps, bucket, hash, new, now),
         None => Sighting::NOTHING,
     }
-}
-
-/// Moves the gauges of a backend slot: [`maps::adjust`].
-#[inline(always)]
-pub fn adjust(slot: u32, class: Class, delta: i64) {
-    let class = match class {
-        Class::None => return,
-        Class::Active => 0,
-        Class::Opening => 1,
-        Class::Closing => 2,
-    };
-    unknown(u64::from(global_adjust(slot, class, delta)));
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn global_adjust(slot: u32, class: u32, delta: i64) -> u32 {
-    let class = match class {
-        0 => Class::Active,
-        1 => Class::Opening,
-        _ => Class::Closing,
-    };
-    maps::adjust(slot, class, delta);
-    0
-}
-
-/// Gives back what the entry of a line was tied to: [`ties::untie`].
-#[inline(always)]
-pub fn untie<const W: usize>(line: Line<W>) {
-    unknown(u64::from(match W {
-        1 => global_untie_v4(line.words().cast()),
-        _ => global_untie_v6(line.words().cast()),
-    }));
-}
-
-/// A line behind a pointer whose size the verifier knows.
-#[repr(transparent)]
-struct Words<const N: usize>([u64; N]);
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn global_untie_v4(line: *mut Words<{ line_words::<1>() }>) -> u32 {
-    if let Some(line) = whole::<1>(line.cast()) {
-        ties::untie(line);
-    }
-    0
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn global_untie_v6(line: *mut Words<{ line_words::<3>() }>) -> u32 {
-    if let Some(line) = whole::<3>(line.cast()) {
-        ties::untie(line);
-    }
-    0
-}
-
-/// Ends an entry: [`transition::close`].
-#[inline(always)]
-pub fn close<const W: usize>(line: Line<W>, control: Control) -> bool {
-    let closed = match W {
-        1 => global_close_v4(line.words().cast(), control.0),
-        _ => global_close_v6(line.words().cast(), control.0),
-    };
-    unknown(u64::from(closed)) != 0
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn global_close_v4(line: *mut Words<{ line_words::<1>() }>, control: u64) -> u32 {
-    let line = whole::<1>(line.cast());
-    u32::from(line.is_some_and(|line| transition::close(Maps, line, Control(control))))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn global_close_v6(line: *mut Words<{ line_words::<3>() }>, control: u64) -> u32 {
-    let line = whole::<3>(line.cast());
-    u32::from(line.is_some_and(|line| transition::close(Maps, line, Control(control))))
-}
-
-#[inline(always)]
-fn whole<const W: usize>(words: *mut u64) -> Option<Line<W>> {
-    // SAFETY: the verifier knows that a pointer argument, unless it is null, leads to a whole line.
-    (!words.is_null()).then(|| unsafe { Line::new(words) })
 }
