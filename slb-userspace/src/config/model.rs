@@ -332,6 +332,13 @@ impl ForwardingMode {
     }
 }
 
+impl Scheduler {
+    /// True if it finds the same backend for a connection without remembering it.
+    pub fn hashes(self) -> bool {
+        matches!(self.word(), "sh" | "mh" | "tch" | "qch")
+    }
+}
+
 impl Listener {
     /// True if it takes more than one port.
     pub const fn is_range(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Commands: looked at, decided, done, answered.
 
+use std::net::SocketAddr;
+
 use super::{differences, state::State};
 use crate::{
     api::{
@@ -9,7 +11,7 @@ use crate::{
     bpf,
     config::{
         self,
-        model::{Backend, Config, Family, Listener},
+        model::{Backend, Config, Family, ForwardingMode, Listener},
     },
     maps::Operation,
     overlay::{Overlay, find, selector},
@@ -81,10 +83,38 @@ async fn backend_add(state: &mut State, add: &BackendAdd) -> Result<ChangeReport
         let message = format!("{} is a VIP and cannot be a backend", endpoint.ip());
         return Err(ApiError::refused(message).with_hint("give the address of the real server"));
     }
+    if let Some((message, hint)) = unfit(listener, endpoint, &state.config) {
+        return Err(ApiError::refused(message).with_hint(hint));
+    }
     let mut overlay = state.overlay.clone();
     let (weight, role) = (add.weight, add.role);
     overlay.add(&add.listener, &listener.backend(endpoint, weight, role));
     overlay_changed(state, overlay).await
+}
+
+/// Why a listener cannot take a backend that `slb check` would refuse in its file.
+fn unfit(
+    listener: &Listener,
+    endpoint: SocketAddr,
+    config: &Config,
+) -> Option<(String, &'static str)> {
+    let local = &config.dataplane.local_addresses;
+    if let Some(own) = local.iter().find(|own| own.contains(&endpoint.ip())) {
+        let message = format!("{} is one of the local addresses, {own}", endpoint.ip());
+        return Some((message, "give the address of the real server"));
+    }
+    let mode = listener.mode;
+    if !mode.sees_replies() && endpoint.port() != listener.port {
+        let message = format!("mode {mode} keeps the port, which is {}", listener.ports());
+        return Some((message, "give the backend the listener's port, of a range the first one"));
+    }
+    let family = Family::of(endpoint.ip());
+    if mode == ForwardingMode::FullNat && !local.iter().any(|own| Family::of(own.addr()) == family)
+    {
+        let message = format!("mode fullnat has no {family} local address");
+        return Some((message, "add one to dataplane.local_addresses and restart slbd"));
+    }
+    None
 }
 
 async fn backend_remove(
@@ -227,4 +257,42 @@ fn slots_of(state: &State, wanted: &ListenerSelector, backend: BackendSelector) 
         .filter(|(_, applied)| applied.endpoint == backend.0)
         .map(|(slot, _)| slot)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why this backend cannot be added to a listener of that mode and port.
+    fn why(mode: &str, port: &str, endpoint: &str) -> Option<String> {
+        let text = format!(
+            "[dataplane]\ninterfaces = [\"eth0\"]\nlocal_addresses = [\"100.64.0.0/28\"]\n\
+             [[instance]]\nname = \"shop\"\nvips = [\"10.0.0.100\", \"fd00::100\"]\n\
+             [[instance.listener]]\nprotocol = \"tcp\"\nport = {port}\nmode = \"{mode}\"\n\
+             backends = [{{ address = \"10.0.1.11\" }}]\n"
+        );
+        let config = config::load_str("slb.toml", &text).unwrap().config;
+        let listener = &config.instances[0].listeners[0];
+        unfit(listener, endpoint.parse().unwrap(), &config).map(|(message, _)| message)
+    }
+
+    #[test]
+    fn a_backend_that_its_listener_cannot_reach_is_not_added() {
+        let keeps =
+            |mode: &str, ports: &str| Some(format!("mode {mode} keeps the port, which is {ports}"));
+        assert_eq!(why("dr", "80", "10.0.1.12:8080"), keeps("dr", "80"));
+        assert_eq!(why("tunnel", "\"80-90\"", "[fd01::12]:81"), keeps("tunnel", "80-90"));
+        let none = Some("mode fullnat has no IPv6 local address".to_owned());
+        assert_eq!(why("fullnat", "80", "[fd01::12]:80"), none);
+        let local = Some("100.64.0.3 is one of the local addresses, 100.64.0.0/28".to_owned());
+        assert_eq!(why("nat", "80", "100.64.0.3:80"), local);
+    }
+
+    #[test]
+    fn a_backend_that_its_listener_can_reach_is_added() {
+        assert_eq!(why("nat", "\"80-90\"", "10.0.1.12:8080"), None);
+        assert_eq!(why("dr", "80", "10.0.1.12:80"), None);
+        assert_eq!(why("tunnel", "\"80-90\"", "[fd01::12]:80"), None);
+        assert_eq!(why("fullnat", "80", "10.0.1.12:8080"), None);
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     api::ApiError,
-    config::model::{Config, Protocol},
+    config::model::{BackendLimits, Config, Protocol},
     overlay::selector,
 };
 
@@ -70,8 +70,12 @@ pub(super) fn changes(before: &Config, after: &Config) -> Vec<String> {
 fn summary(config: &Config) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for instance in &config.instances {
+        let of_instance = instance.settings().into_iter();
+        lines.extend(of_instance.map(|said| format!("instance {}: {said}", instance.name)));
         for listener in &instance.listeners {
             let name = selector(&instance.name, listener);
+            let of_listener = listener.settings().into_iter();
+            lines.extend(of_listener.map(|said| format!("listener {name}: {said}")));
             let vips: Vec<String> = instance.vips.iter().map(ToString::to_string).collect();
             lines.insert(format!(
                 "listener {name} on {}, scheduler {}{}",
@@ -88,8 +92,13 @@ fn summary(config: &Config) -> BTreeSet<String> {
             });
             lines.insert(format!("health check of {name}: {}", listener.health_check));
             lines.extend(listener.backends.iter().map(|backend| {
+                let limits = match backend.limits {
+                    none if none == BackendLimits::default() => String::new(),
+                    limits => format!(", {limits}"),
+                };
+                let ports = if backend.maps_ports { ", one to one" } else { "" };
                 format!(
-                    "backend {} of {name}, weight {}, {}",
+                    "backend {} of {name}, weight {}, {}{limits}{ports}",
                     backend.endpoint(),
                     backend.weight,
                     backend.role
@@ -216,5 +225,22 @@ backends = [{ address = "10.0.1.11", port = 53 }]
             ["- timeout of shop/udp:53: 90 s", "+ timeout of shop/udp:53: 20 s"]
         );
         assert_eq!(changes(&before, &before), [""; 0]);
+    }
+    #[test]
+    fn the_report_says_limits_and_options() {
+        let before = with("[daemon]", "[daemon]");
+        let old = "backends = [{ address = \"10.0.1.11\", port = 8080 }]";
+        let new = "persistence = {}\n\
+                   backends = [{ address = \"10.0.1.11\", port = 8080, limits = { cps = 5 } }]";
+        assert_eq!(
+            changes(&before, &with(old, new)),
+            [
+                "- backend 10.0.1.11:8080 of shop/tcp:80, weight 100, primary",
+                "+ backend 10.0.1.11:8080 of shop/tcp:80, weight 100, primary, limits 5 new/s",
+                "+ listener shop/tcp:80: persistence 1000 s, /32 and /128",
+            ]
+        );
+        let after = with("vips = [", "specification = \"slb.s3.large\"\nvips = [");
+        assert_eq!(changes(&before, &after), ["+ instance shop: specification slb.s3.large"]);
     }
 }

@@ -36,7 +36,6 @@ pub(super) fn check(
     let assumed = protocol.unwrap_or(Protocol::Tcp);
     options::fitting_protocol(table, assumed, report);
     let scheduler = scheduler(table, protocol, report);
-    let hashes = matches!(scheduler.word(), "sh" | "mh" | "tch" | "qch");
     let listener = Listener {
         protocol: assumed,
         port: ports.map_or(0, |ports| ports.first),
@@ -66,7 +65,7 @@ pub(super) fn check(
         acl: networks::acl(table, report),
         syn_defence: options::syn_defence(table, report),
         no_backend: table.word_or("no_backend", NoBackend::WORDS, NoBackend::Reset, report),
-        adopt: table.flag_or("adopt", hashes, report),
+        adopt: table.flag_or("adopt", scheduler.hashes(), report),
         health_check: health::check(table, assumed, report),
         enabled: table.flag_or("enabled", true, report),
         server_group: table

@@ -1,5 +1,7 @@
 //! Settings of several values as an operator says them.
 
+mod layer4;
+
 use std::fmt;
 
 use super::{CheckKind, HealthCheck, Timeouts};

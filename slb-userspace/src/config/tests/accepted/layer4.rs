@@ -153,9 +153,10 @@ fn a_blackhole_has_one_threshold_or_two_and_lasts_60_seconds() {
 
 #[test]
 fn unknown_connections_are_adopted_by_hash_schedulers_unless_told_otherwise() {
-    for (scheduler, adopt) in [("wrr", false), ("rr", false), ("lc", false), ("sh", true)] {
-        let text = changed("\"wrr\"", &format!("{scheduler:?}"));
-        assert_eq!(accepted(&text).config.instances[0].listeners[0].adopt, adopt, "{scheduler}");
+    for (scheduler, _) in Scheduler::WORDS {
+        let adopt = ["sh", "mh", "tch", "qch"].contains(scheduler);
+        let text = changed("port = 53\nb", &format!("port = 53\nscheduler = {scheduler:?}\nb"));
+        assert_eq!(accepted(&text).config.instances[0].listeners[1].adopt, adopt, "{scheduler}");
     }
     assert!(with("adopt = true").adopt);
     let text = changed("\"wrr\"", "\"mh\"\nadopt = false");

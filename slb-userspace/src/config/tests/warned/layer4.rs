@@ -1,6 +1,9 @@
 //! What layer 4 is accepted with and warned of.
 
-use crate::config::tests::{accepted, changed, warned_once};
+use crate::config::{
+    model::Scheduler,
+    tests::{accepted, changed, warned_once},
+};
 
 #[test]
 fn an_allow_list_without_entries_is_a_warning() {
@@ -17,7 +20,11 @@ fn an_allow_list_without_entries_is_a_warning() {
 
 #[test]
 fn least_connections_with_persistence_is_a_warning() {
-    for scheduler in ["wlc", "lc"] {
+    for (scheduler, _) in Scheduler::WORDS {
+        let counts = ["wlc", "lc", "sed", "nq"].contains(scheduler);
+        if !counts {
+            continue;
+        }
         let text = changed(
             "scheduler = \"wrr\"",
             &format!("scheduler = {scheduler:?}\npersistence = {{}}"),
