@@ -35,7 +35,7 @@ pub(super) fn check(
     // The rest is checked as for tcp if the protocol is not known: its keys take all of them.
     let assumed = protocol.unwrap_or(Protocol::Tcp);
     options::fitting_protocol(table, assumed, report);
-    let scheduler = scheduler(table, protocol, report);
+    let scheduler = table.word_or("scheduler", Scheduler::WORDS, Scheduler::Wrr, report);
     let listener = Listener {
         protocol: assumed,
         port: ports.map_or(0, |ports| ports.first),
@@ -76,19 +76,6 @@ pub(super) fn check(
     };
     need_local_addresses(table, &listener, around, report);
     (protocol.is_some() && ports.is_some()).then_some(listener)
-}
-
-fn scheduler(table: &Table<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -> Scheduler {
-    let scheduler = table.word_or("scheduler", Scheduler::WORDS, Scheduler::Wrr, report);
-    if let Some(value) = table.get("scheduler")
-        && scheduler.word() == "qch"
-        && protocol == Some(Protocol::Tcp)
-    {
-        report
-            .error(&value.span(), "scheduler \"qch\" has no meaning on a tcp listener")
-            .hint("it reads QUIC connection IDs; \"tch\" hashes addresses and ports of both ends");
-    }
-    scheduler
 }
 
 /// In fullnat a backend sees a local address of its own family.

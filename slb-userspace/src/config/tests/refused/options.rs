@@ -1,10 +1,7 @@
 //! Modes, schedulers and options of listeners that do not fit together.
 
 use super::refuses;
-use crate::config::{
-    model::Scheduler,
-    tests::{changed, refused_once},
-};
+use crate::config::tests::{changed, refused_once};
 
 fn tcp(new: &str, meant: &str, message: &str, hint: &str) {
     refuses("mode = \"nat\"", new, meant, message, hint);
@@ -121,20 +118,4 @@ fn one_packet_in_nat_needs_replies_to_tell_their_vip() {
     refused_once(&v6, "true", message, "write mode = \"dr\"");
     let dr = text.replace("one_packet = true", "one_packet = true\nmode = \"dr\"");
     assert!(crate::config::load_str("slb.toml", &dr.replace(", port = 5353", "")).is_ok());
-}
-
-#[test]
-fn a_scheduler_of_quic_is_refused_on_a_tcp_listener() {
-    let text = changed("\"wrr\"", "\"qch\"");
-    if Scheduler::WORDS.iter().any(|(word, _)| *word == "qch") {
-        let message = "scheduler \"qch\" has no meaning on a tcp listener";
-        refused_once(&text, "\"qch\"", message, "\"tch\" hashes addresses and ports");
-    } else {
-        refused_once(
-            &text,
-            "\"qch\"",
-            "scheduler \"qch\" is not supported by this version yet",
-            "",
-        );
-    }
 }
