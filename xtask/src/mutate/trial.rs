@@ -17,7 +17,7 @@ const RUN_S: u32 = 300;
 
 /// What the kernel's or the daemon's words contain when a program was not loaded. A test that
 /// fails by it has proved nothing.
-const NOT_LOADED: [&str; 3] = ["BPF_PROG_LOAD", "the verifier", "Verifier output"];
+const NOT_LOADED: [&str; 3] = ["BPF_PROG_LOAD", "the kernel refused the", "verifier_log"];
 
 /// What became of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

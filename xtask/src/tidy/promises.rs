@@ -2,8 +2,7 @@
 
 use super::Violation;
 use super::repository::Repository;
-use super::source::code_only;
-use super::source::words;
+use super::source::{code_only, words};
 use crate::mutate::mutation::{self, FILE, Mutation};
 use crate::mutate::promise::{self, DOCUMENT, Promise, Proof};
 use crate::mutate::record::{self, Record};
@@ -93,11 +92,9 @@ fn tests_named(text: &str, function: &str) -> usize {
         return 0;
     }
     let code = code_only(text);
-    let mut before = ("", "");
-    let mut is_test = false;
-    let mut count = 0;
+    let (mut before, mut is_test, mut count) = ("", false, 0);
     for (at, word) in words(&code) {
-        match (before.1, word) {
+        match (before, word) {
             // `#[test]`, `#[tokio::test]`, `#[tokio::test(...)]`; not `#[cfg(test)]`.
             (_, "test") if code[..at].ends_with("#[") || code[..at].ends_with("#[tokio::") => {
                 is_test = true;
@@ -108,7 +105,7 @@ fn tests_named(text: &str, function: &str) -> usize {
             }
             _ => {}
         }
-        before = (before.1, word);
+        before = word;
     }
     count
 }
@@ -178,6 +175,13 @@ mod tests {
         let told = violations(rows, mutations);
         assert_eq!(told.len(), 1, "{told:?}");
         told[0].clone()
+    }
+
+    #[test]
+    fn this_repository_keeps_the_rule() {
+        let told = check(&Repository::load(crate::run::root()).unwrap());
+        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+        assert!(told.is_empty(), "\n{}", told.join("\n"));
     }
 
     #[test]
