@@ -12,6 +12,7 @@ pub(crate) mod trial;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Write};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -46,39 +47,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     })?;
     let mut record = Record::read(&read(record::DOCUMENT).unwrap_or_default());
     let chosen = chosen(arguments, &mutations, &record)?;
-    if !chosen.is_empty() {
-        try_all(&chosen, &mutations, &mut record)?;
-    }
+    let all_tried = chosen.is_empty() || try_all(&chosen, &mutations, &mut record)?;
     save(&record, &mutations)?;
-    Ok(tell(&record, &mutations))
+    let as_expected = tell(&record, &mutations);
+    Ok(if all_tried && as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn try_all(chosen: &[&Mutation], mutations: &[Mutation], record: &mut Record) -> Result<()> {
+/// A mutation to try, and the state that it is in.
+type Chosen<'a> = (&'a Mutation, String);
+
+/// False if some could not be tried, because their tests fail without them already.
+fn try_all(chosen: &[Chosen<'_>], mutations: &[Mutation], record: &mut Record) -> Result<bool> {
     let scratch = Scratch::prepare()?;
-    let names: BTreeSet<_> = chosen.iter().flat_map(|one| one.tests.iter().cloned()).collect();
+    let names: BTreeSet<_> = chosen.iter().flat_map(|(one, _)| one.tests.iter().cloned()).collect();
     println!("mutate: {} tests in the unbroken copy", names.len());
     let failing = trial::unbroken(&scratch, &names.into_iter().collect::<Vec<_>>(), suite_of)?;
-    if !failing.is_empty() {
-        bail!("these fail already, or are not run: {}", failing.join(", "));
-    }
     let (date, kernel) = (today()?, kernel()?);
-    for (number, mutation) in chosen.iter().enumerate() {
+    for (number, (mutation, state)) in chosen.iter().enumerate() {
+        let (row, change) = (&mutation.row, &mutation.change);
+        print!("mutate: {}/{} {row}: {change} ... ", number + 1, chosen.len());
+        io::stdout().flush()?;
+        if let Some(name) = mutation.tests.iter().find(|name| failing.contains(name)) {
+            println!("not tried: `{name}` fails already, or is not run");
+            continue;
+        }
         let started = Instant::now();
         let outcome = trial::mutant(&scratch, mutation, suite_of)?;
-        println!(
-            "mutate: {}/{} {}: {} ... {outcome} ({:.0} s)",
-            number + 1,
-            chosen.len(),
-            mutation.row,
-            mutation.change,
-            started.elapsed().as_secs_f32()
-        );
-        let state = state(mutation)?;
-        let (date, kernel) = (date.clone(), kernel.clone());
+        println!("{outcome} ({:.0} s)", started.elapsed().as_secs_f32());
+        let (date, kernel, state) = (date.clone(), kernel.clone(), state.clone());
         record.note(mutation, Tried { outcome, date, kernel, state });
         save(record, mutations)?;
     }
-    Ok(())
+    Ok(failing.is_empty())
 }
 
 /// The named ones, less those that were killed in the state that they are in.
@@ -86,7 +86,7 @@ fn chosen<'a>(
     arguments: &Arguments,
     mutations: &'a [Mutation],
     record: &Record,
-) -> Result<Vec<&'a Mutation>> {
+) -> Result<Vec<Chosen<'a>>> {
     let is_named = |mutation: &&Mutation, name: &String| mutation.row.starts_with(name.as_str());
     for name in &arguments.rows {
         if !mutations.iter().any(|mutation| is_named(&mutation, name)) {
@@ -102,7 +102,7 @@ fn chosen<'a>(
         let state = state(mutation)?;
         let killed = |tried: &Tried| tried.outcome == Outcome::Killed && tried.state == state;
         if arguments.all || !record.of(mutation).is_some_and(killed) {
-            chosen.push(mutation);
+            chosen.push((mutation, state));
         }
     }
     Ok(chosen)
@@ -146,7 +146,8 @@ fn save(record: &Record, mutations: &[Mutation]) -> Result<()> {
     fs::write(path, record.write(mutations)).context(record::DOCUMENT)
 }
 
-fn tell(record: &Record, mutations: &[Mutation]) -> ExitCode {
+/// Tells the sums; false if a result is not what it should be.
+fn tell(record: &Record, mutations: &[Mutation]) -> bool {
     let mut counts = vec![0_usize; Outcome::ALL.len()];
     let mut bad = 0;
     for mutation in mutations {
@@ -165,7 +166,7 @@ fn tell(record: &Record, mutations: &[Mutation]) -> ExitCode {
     let words = Outcome::ALL.iter().zip(&counts).filter(|(_, count)| **count > 0);
     let words: Vec<_> = words.map(|(outcome, count)| format!("{count} {outcome}")).collect();
     println!("\n{} mutations: {}; see {}", mutations.len(), words.join(", "), record::DOCUMENT);
-    if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    bad == 0
 }
 
 fn read(path: &str) -> Result<String> {

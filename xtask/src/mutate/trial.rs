@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -63,9 +62,9 @@ pub(crate) fn mutant(
 ) -> Result<Outcome> {
     let _restore = scratch.mutate(mutation)?;
     let mut worst = Outcome::Killed;
-    for (suite, functions) in by_suite(&mutation.tests, suite_of)? {
+    for (suite, names) in by_suite(&mutation.tests, suite_of)? {
         let outcome = match build(scratch, &suite)? {
-            Ok(()) => judge(&tests(scratch, &suite, &functions)?, &functions),
+            Ok(()) => judge(&tests(scratch, &suite, &names)?, &names),
             Err(_words) => Outcome::DidNotBuild,
         };
         if outcome != Outcome::Killed {
@@ -84,27 +83,27 @@ pub(crate) fn unbroken(
     scratch: &Scratch,
     names: &[TestName],
     suite_of: impl Fn(&TestName) -> Result<Suite>,
-) -> Result<Vec<String>> {
+) -> Result<Vec<TestName>> {
     let mut failing = Vec::new();
-    for (suite, functions) in by_suite(names, suite_of)? {
+    for (suite, names) in by_suite(names, suite_of)? {
         build(scratch, &suite)?.map_err(anyhow::Error::msg).context("the copy does not build")?;
-        let report = tests(scratch, &suite, &functions)?;
-        let passed = |function: &&String| report.ran(function) && !report.failed(function);
-        failing.extend(functions.iter().filter(|one| !passed(one)).cloned());
+        let report = tests(scratch, &suite, &names)?;
+        let passed = |name: &TestName| report.ran(name) && !report.failed(name);
+        failing.extend(names.into_iter().filter(|name| !passed(name)));
     }
     Ok(failing)
 }
 
-/// A suite by cargo's arguments, as a key that has an order.
+/// The suites that tests are of, each with its tests.
 fn by_suite(
     names: &[TestName],
     suite_of: impl Fn(&TestName) -> Result<Suite>,
-) -> Result<Vec<(Suite, Vec<String>)>> {
-    let mut suites = BTreeMap::<String, (Suite, Vec<String>)>::new();
+) -> Result<Vec<(Suite, Vec<TestName>)>> {
+    let mut suites = BTreeMap::<&str, (Suite, Vec<TestName>)>::new();
     for name in names {
-        let entry = suites.entry(name.suite.clone());
         let suite = suite_of(name)?;
-        entry.or_insert_with(|| (suite, Vec::new())).1.push(name.function.clone());
+        let (_, of_suite) = suites.entry(&name.suite).or_insert_with(|| (suite, Vec::new()));
+        of_suite.push(name.clone());
     }
     Ok(suites.into_values().collect())
 }
@@ -127,8 +126,9 @@ fn build(scratch: &Scratch, suite: &Suite) -> Result<Result<(), String>> {
     Ok(Ok(()))
 }
 
-fn tests(scratch: &Scratch, suite: &Suite, functions: &[String]) -> Result<Report> {
-    let mut command: Command = scratch.cargo(RUN_S);
+fn tests(scratch: &Scratch, suite: &Suite, names: &[TestName]) -> Result<Report> {
+    let mut command = scratch.cargo(RUN_S);
+    let functions = names.iter().map(|name| &name.function);
     command.args(["test", "--no-fail-fast"]).args(&suite.arguments).arg("--").args(functions);
     if suite.is_lab() {
         command.arg("--test-threads=1");
@@ -149,24 +149,24 @@ struct Report(String);
 
 impl Report {
     /// The path of a test ends with the function's name.
-    fn names(path: &str, function: &str) -> bool {
-        path.rsplit("::").next() == Some(function)
+    fn is_of(path: &str, name: &TestName) -> bool {
+        path.rsplit("::").next() == Some(&name.function)
     }
 
     /// Read from the line that begins with it: what it prints may stand before its `ok`.
-    fn ran(&self, function: &str) -> bool {
+    fn ran(&self, name: &TestName) -> bool {
         self.0.lines().filter_map(|line| line.strip_prefix("test ")).any(|line| {
-            let path = line.split([' ', '\n']).next().unwrap_or_default();
-            Self::names(path, function) && !line.contains("... ignored")
+            let path = line.split(' ').next().unwrap_or_default();
+            Self::is_of(path, name) && !line.contains("... ignored")
         })
     }
 
     /// Read from the list at the end.
-    fn failed(&self, function: &str) -> bool {
+    fn failed(&self, name: &TestName) -> bool {
         let list = self.0.rsplit("\nfailures:\n").next().unwrap_or_default();
         list.lines()
             .filter_map(|line| line.strip_prefix("    "))
-            .any(|path| Self::names(path, function))
+            .any(|path| Self::is_of(path, name))
     }
 
     fn ended(&self) -> bool {
@@ -174,11 +174,11 @@ impl Report {
     }
 }
 
-fn judge(report: &Report, functions: &[String]) -> Outcome {
-    if !report.ended() || !functions.iter().all(|function| report.ran(function)) {
+fn judge(report: &Report, names: &[TestName]) -> Outcome {
+    if !report.ended() || !names.iter().all(|name| report.ran(name)) {
         return Outcome::Unclear;
     }
-    if !functions.iter().all(|function| report.failed(function)) {
+    if !names.iter().all(|name| report.failed(name)) {
         return Outcome::Survived;
     }
     let refused = NOT_LOADED.iter().any(|words| report.0.contains(words));
@@ -194,8 +194,9 @@ mod tests {
         failures:\n    a::two\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\n";
 
     fn judged(text: &str, functions: &[&str]) -> Outcome {
-        let functions: Vec<_> = functions.iter().map(|&one| one.to_owned()).collect();
-        judge(&Report(text.to_owned()), &functions)
+        let name = |function| TestName::parse(&format!("ebpf::{function}")).unwrap();
+        let names: Vec<_> = functions.iter().map(name).collect();
+        judge(&Report(text.to_owned()), &names)
     }
 
     #[test]
