@@ -9,19 +9,34 @@ use crate::mutate::record::{self, Record};
 use crate::mutate::test_name::TestName;
 use crate::mutate::trial::Outcome;
 
-/// Whether a row may still be `pending`. Once layer 4 is whole, it may not: a row that stays
-/// without a test then says `not built` or `not tested`, and why.
-const PENDING_IS_ALLOWED: bool = true;
+/// How far layer 4 is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+// One of the two is not the constant's value.
+#[allow(dead_code)]
+enum Layer4 {
+    /// A row may be `pending`, and a mutation not yet tried.
+    Growing,
+    /// A row without a test says `not built` or `not tested`, and why; each mutation has been
+    /// tried.
+    Whole,
+}
+
+/// To be changed when the last `pending` is gone.
+const LAYER4: Layer4 = Layer4::Growing;
 
 /// Looks at the rows of `docs/layer4.md` and at `tests/mutations.toml`.
 pub(super) fn check(repository: &Repository) -> Vec<Violation> {
+    check_at(repository, LAYER4)
+}
+
+fn check_at(repository: &Repository, layer4: Layer4) -> Vec<Violation> {
     let text = |path| repository.text(path).unwrap_or_default();
     let promises = promise::read(text(DOCUMENT)).map_err(|faults| told(DOCUMENT, faults));
     let mutations = mutation::read(text(FILE)).map_err(|faults| told(FILE, faults));
     match (promises, mutations) {
         (Ok(promises), Ok(mutations)) => {
-            let mut violations = of_promises(repository, &promises, &mutations);
-            violations.extend(of_mutations(repository, &promises, &mutations));
+            let mut violations = of_promises(repository, layer4, &promises, &mutations);
+            violations.extend(of_mutations(repository, layer4, &promises, &mutations));
             violations
         }
         (promises, mutations) => {
@@ -36,6 +51,7 @@ fn told(file: &str, faults: Vec<promise::Fault>) -> Vec<Violation> {
 
 fn of_promises(
     repository: &Repository,
+    layer4: Layer4,
     promises: &[Promise],
     mutations: &[Mutation],
 ) -> Vec<Violation> {
@@ -45,7 +61,7 @@ fn of_promises(
             violations.push(Violation::new(DOCUMENT, promise.line, what));
         };
         match &promise.proof {
-            Proof::Pending if !PENDING_IS_ALLOWED => {
+            Proof::Pending if layer4 == Layer4::Whole => {
                 tell(format!("row `{}` is pending: name its test, or say why not", promise.row));
             }
             Proof::Tests(tests) => {
@@ -112,6 +128,7 @@ fn tests_named(text: &str, function: &str) -> usize {
 
 fn of_mutations(
     repository: &Repository,
+    layer4: Layer4,
     promises: &[Promise],
     mutations: &[Mutation],
 ) -> Vec<Violation> {
@@ -137,10 +154,21 @@ fn of_mutations(
                 }
             }
         }
-        let outcome = record.of(mutation).map(|tried| tried.outcome);
-        if outcome == Some(Outcome::Survived) && mutation.survives.is_none() {
-            let change = &mutation.change;
-            tell(format!("`{row}`: {change:?} survived: mend the test, or say why in `survives`"));
+        let change = &mutation.change;
+        match (record.of(mutation).map(|tried| tried.outcome), &mutation.survives) {
+            (Some(Outcome::Survived), None) => {
+                tell(format!(
+                    "`{row}`: {change:?} survived: mend the test, or say why in `survives`"
+                ));
+            }
+            (Some(Outcome::Killed), Some(_)) => {
+                tell(format!("`{row}`: {change:?} was killed: take `survives` away"));
+            }
+            (Some(Outcome::Killed | Outcome::Survived), _) => {}
+            _ if layer4 == Layer4::Whole => {
+                tell(format!("`{row}`: {change:?} has no result: cargo xtask mutate {row}"));
+            }
+            _ => {}
         }
     }
     violations
@@ -224,6 +252,26 @@ mod tests {
         assert!(only(row, &mutation("a", "older", "lab::one")).contains("does not stand in"));
         let elsewhere = mutation("a", "old", "lab::one").replace("x.rs", "y.rs");
         assert!(only(row, &elsewhere).contains("there is no file slb-ebpf/src/y.rs"));
+    }
+
+    #[test]
+    fn once_layer_4_is_whole_nothing_is_pending_and_everything_tried() {
+        let rows = format!("{HEAD}| `a` | x | `lab::one` |\n| `b` | x | pending |\n");
+        let one = mutation("a", "old", "lab::one");
+        let at = |layer4, results| {
+            let files =
+                [TEST, SOURCE, (DOCUMENT, &*rows), (FILE, &*one), (record::DOCUMENT, results)];
+            let told = check_at(&Repository::of(&files), layer4);
+            told.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(at(Layer4::Growing, "").is_empty());
+        let told = at(Layer4::Whole, "");
+        assert!(told[0].contains("layer4.md:4: row `b` is pending"), "{told:?}");
+        assert!(told[1].contains("\"c\" has no result: cargo xtask mutate a"), "{told:?}");
+        let killed = "| `a` | c | `lab::one` | killed | d | k | `s` |\n";
+        assert_eq!(at(Layer4::Whole, killed).len(), 1);
+        let refused = killed.replace("killed", "did not load");
+        assert_eq!(at(Layer4::Whole, &refused).len(), 2);
     }
 
     #[test]
