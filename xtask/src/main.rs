@@ -6,6 +6,7 @@ mod demo;
 mod dist;
 mod guest;
 mod load;
+mod mutate;
 // Used by slb-userspace's build script; here for its tests.
 #[cfg(test)]
 #[allow(dead_code)]
@@ -42,6 +43,8 @@ enum Command {
     Test(test::Arguments),
     /// Check the rules of the repository that the compiler does not know
     Tidy,
+    /// Break each promise of layer 4 on purpose and show that its test notices
+    Mutate(mutate::Arguments),
     /// Check a real interface, then run the balancer on it
     Load(load::Arguments),
     /// Measure
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy => tidy::run(),
+        Command::Mutate(arguments) => mutate::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Dist => dist::run(),

@@ -7,6 +7,7 @@ mod links;
 mod modules;
 mod names;
 mod panics;
+mod promises;
 mod repository;
 mod shape;
 mod source;
@@ -30,7 +31,7 @@ struct Check {
     violations: fn(&Repository) -> Vec<Violation>,
 }
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     Check { rule: "crates depend only on whom ARCHITECTURE.md says", violations: crates::check },
     Check { rule: "modules use only what ARCHITECTURE.md says", violations: modules::check },
     Check { rule: "`unsafe` only where ARCHITECTURE.md says why", violations: unsafety::check },
@@ -39,6 +40,10 @@ const CHECKS: [Check; 9] = [
     Check { rule: "names say what a thing is", violations: names::check },
     Check { rule: "the daemon does not panic by `unwrap`", violations: panics::check },
     Check { rule: "every reason to drop has a test", violations: verdicts::check },
+    Check {
+        rule: "every promise of layer 4 has a test and a mutation",
+        violations: promises::check,
+    },
     Check { rule: "links between documents lead somewhere", violations: links::check },
 ];
 
