@@ -11,6 +11,7 @@ pub mod headers;
 pub mod packet;
 pub mod parse;
 pub mod schedulers;
+pub mod toa;
 
 #[cfg(target_arch = "bpf")]
 pub mod batch;

@@ -14,3 +14,4 @@ pub mod plan;
 pub mod preflight;
 pub mod reconciler;
 pub mod status;
+pub mod toa;

@@ -12,6 +12,7 @@ mod listener;
 mod report;
 mod status;
 mod table;
+mod toa;
 mod words;
 
 use std::{
@@ -26,7 +27,10 @@ use clap_complete::Shell;
 use serde::Serialize;
 
 use self::table::Style;
-use crate::api::{Client, ClientError, ErrorKind};
+use crate::{
+    api::{Client, ClientError, ErrorKind},
+    toa::{Blame, Error as ToaError},
+};
 
 /// Where the daemon listens unless its configuration says otherwise.
 const DEFAULT_SOCKET: &str = "/run/slb/slb.sock";
@@ -75,6 +79,9 @@ enum Command {
     Conns(conns::Filters),
     /// Show why packets were dropped
     Drops(drops::Selection),
+    /// On a backend: let servers see the client's address behind fullnat; needs no daemon
+    #[command(subcommand)]
+    Toa(toa::Command),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -126,11 +133,11 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let failed = error.downcast_ref::<ClientError>();
-            if let Some(hint) = failed.and_then(ClientError::hint) {
+            let (code, hint) = blame(&error);
+            if let Some(hint) = hint {
                 eprintln!("  hint: {hint}");
             }
-            ExitCode::from(failed.map_or(PROBLEM, code_of))
+            ExitCode::from(code)
         }
     }
 }
@@ -148,6 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backend(command) => wait_for(backend::run(command, &client, format))?,
         Command::Conns(filters) => wait_for(conns::run(&filters, &client, format))?,
         Command::Drops(selection) => wait_for(drops::run(&selection, &client, format))?,
+        Command::Toa(command) => toa::run(command, format)?,
     };
     print(&answer)
 }
@@ -178,6 +186,18 @@ fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "slb", &mut script);
     String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The exit code of an error, and what to do about it.
+fn blame(error: &anyhow::Error) -> (u8, Option<&str>) {
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return (code_of(error), error.hint());
+    }
+    match error.downcast_ref::<ToaError>() {
+        Some(error) if error.blame == Blame::Caller => (WRONG_USE, error.hint()),
+        Some(error) => (PROBLEM, error.hint()),
+        None => (PROBLEM, None),
+    }
 }
 
 fn code_of(error: &ClientError) -> u8 {
@@ -233,6 +253,7 @@ mod tests {
             ("slb backend drain shop/tcp:80 10.0.1.11", "e.g. 10.0.1.11:8080"),
             ("slb backend set-weight shop/tcp:80 10.0.1.11:80 101", "0..=100"),
             ("slb conns --state open", "syn-received"),
+            ("slb toa attach --from 10.0.0.0/33", "e.g. 100.64.0.0/10"),
             ("slb conns --protocol icmp", "tcp, udp"),
             ("slb conns --limit 100001", "1..=100000"),
         ] {

@@ -19,5 +19,6 @@ mod next_hops;
 mod reload;
 mod restart;
 mod source_hash;
+mod toa;
 mod two_vips;
 mod udp_flows;

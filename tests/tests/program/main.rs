@@ -20,4 +20,5 @@ mod routes;
 mod scheduling;
 mod shared_bits;
 mod states;
+mod toa;
 mod truncated;

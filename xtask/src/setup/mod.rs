@@ -34,6 +34,12 @@ const LAB_TOOLS: [(&str, &str, &str); 4] = [
     ("tcpdump", "tcpdump", "looking at the wire"),
 ];
 
+/// Servers of the tests: program looked for, package, what for.
+const TEST_SERVERS: [(&str, &str, &str); 2] = [
+    ("nginx", "nginx", "a server that SLB has not changed"),
+    ("python3", "python3", "another one"),
+];
+
 /// The same for the virtual machine. Its file system is put together from this machine's.
 const GUEST_TOOLS: [(&str, &str, &str); 7] = [
     ("qemu-system-x86_64", "qemu-system-x86", "the virtual machine"),
@@ -62,6 +68,9 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
         report.step("BPF file system at /sys/fs/bpf", bpf_file_system());
     }
     if scope == Scope::Everything {
+        for (program, package, reason) in TEST_SERVERS {
+            report.step(&format!("{program} ({reason})"), packages::server(program, package));
+        }
         report.step("rustfmt and clippy", rust_components());
     }
     report.finish()?;

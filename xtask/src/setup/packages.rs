@@ -1,6 +1,8 @@
 //! Debian's packages.
 
 use std::env;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,6 +36,29 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
 /// Makes sure of a program that a package brings.
 pub(crate) fn program(program: &str, package: &str) -> Outcome {
     if is_on_path(program) { Outcome::There } else { install(&[package]) }
+}
+
+/// Makes sure of a server that tests start by themselves: the package's own is neither started now
+/// nor with the machine.
+pub(crate) fn server(program: &str, package: &str) -> Outcome {
+    if is_on_path(program) {
+        return Outcome::There;
+    }
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    // The user may have one; then it decides.
+    let is_ours = run::is_root() && is_debian() && !policy.exists() && forbid_services(policy);
+    let outcome = install(&[package]);
+    if is_ours {
+        let _ = fs::remove_file(policy);
+        let _ = Command::new("systemctl").args(["--quiet", "disable", program]).output();
+    }
+    outcome
+}
+
+/// Writes the file by which Debian's packages are told not to start services: 101 says so.
+fn forbid_services(policy: &Path) -> bool {
+    fs::write(policy, "#!/bin/sh\nexit 101\n").is_ok()
+        && fs::set_permissions(policy, Permissions::from_mode(0o755)).is_ok()
 }
 
 /// Installs packages, with fresh package lists if the present ones do not have them.
