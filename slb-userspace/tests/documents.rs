@@ -43,6 +43,12 @@ fn verdicts() -> String {
     let sections = [
         (Action::Drop, "Drop", "The packet is thrown away. `slb drops` shows those that happened."),
         (Action::Forward, "Forward", "The packet is rewritten and sent."),
+        (
+            Action::Refuse,
+            "Refuse",
+            "The packet is thrown away, and its sender is told where that is due. `slb drops` shows \
+             these too.",
+        ),
         (Action::Pass, "Pass", "The packet goes to the kernel's network stack, untouched."),
     ];
     let mut page = String::new();
