@@ -5,7 +5,7 @@ use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
     connection::{Seen, Ties, Translation, endpoint, endpoint_address},
-    service::BACKEND_PRESENT,
+    service::{BACKEND_PRESENT, scheduler},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         link::{self, Link},
     },
     pipeline::{self, Look},
-    schedulers::{Draw, NOBODY},
+    schedulers::{Draw, NO_SERVER, NOBODY, hash},
     services, stats, verified,
 };
 
@@ -88,9 +88,16 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         return Err(Verdict::DropTtl);
     }
     let hop = neighbours::toward_client(context, source, &packet.link)?;
+    let kind = service.ring.scheduler();
+    let hash = hash::input(kind, source, vip, packet.ports.both());
+    let server_id = match kind {
+        scheduler::QUIC => verified::server_id(context, packet.network.transport),
+        _ => None,
+    };
+    let server_id = server_id.map_or(NO_SERVER, u32::from);
     let (mut attempt, mut refused) = (0, NOBODY);
     while attempt < ATTEMPTS {
-        let draw = Draw { source, attempt, refused };
+        let draw = Draw { hash, server_id, attempt, refused };
         let slot = verified::schedule(id, draw).ok_or(Verdict::DropNoBackend)?;
         attempt += 1;
         let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;

@@ -7,7 +7,7 @@ mod parsing;
 mod slow_path;
 mod table;
 
-pub use parsing::{skip_extensions, skip_tags, sum_words};
+pub use parsing::{server_id, skip_extensions, skip_tags, sum_words};
 pub use slow_path::schedule;
 pub use table::{adjust, attempt, close, locate, sight, untie};
 

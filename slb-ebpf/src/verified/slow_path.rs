@@ -10,7 +10,7 @@ use crate::{
 pub fn schedule(service: u16, draw: Draw) -> Option<u32> {
     // Both numbers in one: a function takes five arguments at most.
     let packed = u64::from(draw.attempt) << 32 | u64::from(draw.refused);
-    match global_schedule(u32::from(service), draw.source[0], draw.source[1], packed) {
+    match global_schedule(u32::from(service), draw.server_id, draw.hash, packed) {
         NOBODY => None,
         slot => Some(slot),
     }
@@ -18,10 +18,9 @@ pub fn schedule(service: u16, draw: Draw) -> Option<u32> {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn global_schedule(service: u32, first: u64, second: u64, packed: u64) -> u32 {
+extern "C" fn global_schedule(service: u32, server_id: u32, hash: u64, packed: u64) -> u32 {
     let Some(found) = service_of(service as u16) else { return NOBODY };
     let places = ServicePlaces { service: service as u16, ring: found.ring };
-    let draw =
-        Draw { source: [first, second], attempt: (packed >> 32) as u32, refused: packed as u32 };
+    let draw = Draw { hash, server_id, attempt: (packed >> 32) as u32, refused: packed as u32 };
     schedulers::pick(places, places.ring, draw).unwrap_or(NOBODY)
 }
