@@ -87,12 +87,19 @@ fn summary(config: &Config) -> BTreeSet<String> {
                 }
             });
             lines.insert(format!("health check of {name}: {}", listener.health_check));
+            lines.extend(
+                listener
+                    .slow_start
+                    .map(|ramp| format!("slow start of {name}: {} s", ramp.as_secs_f64())),
+            );
             lines.extend(listener.backends.iter().map(|backend| {
+                let id = backend.server_id.map(|id| format!(", server id {id}"));
                 format!(
-                    "backend {} of {name}, weight {}, {}",
+                    "backend {} of {name}, weight {}, {}{}",
                     backend.endpoint(),
                     backend.weight,
-                    backend.role
+                    backend.role,
+                    id.unwrap_or_default()
                 )
             }));
         }
