@@ -43,9 +43,27 @@ pub mod scheduler {
     pub const TWO_CHOICES: u8 = 2;
     /// Place by hash of the source address: sh and mh.
     pub const SOURCE_HASH: u8 = 3;
+    /// Place by hash of both endpoints: tch.
+    pub const TUPLE_HASH: u8 = 4;
+    /// The first [`MAGLEV_PLACES`](super::MAGLEV_PLACES) places are tch's; behind them stands, by
+    /// server id, the slot of each backend that connection IDs name: qch.
+    pub const QUIC: u8 = 5;
+    /// Least (active + 1) / weight over all places, which name each backend once: sed.
+    pub const SHORTEST_DELAY: u8 = 6;
+    /// The same, but backends without active connections come first: nq.
+    pub const NEVER_QUEUE: u8 = 7;
+    /// The better of two places by sed's measure: sed above 256 backends.
+    pub const SHORTEST_DELAY_OF_TWO: u8 = 8;
+    /// The better of two places by nq's measure: nq above 256 backends.
+    pub const NEVER_QUEUE_OF_TWO: u8 = 9;
 }
 
-/// Backends that [`scheduler::LEAST_CONNECTIONS`] compares at most.
+/// Places of a Maglev table: Google's and Katran's prime.
+pub const MAGLEV_PLACES: u32 = 65_537;
+/// Of a place among the server ids of [`scheduler::QUIC`]: no backend has that id.
+pub const NO_SLOT: u32 = u32::MAX;
+
+/// Backends that [`scheduler::LEAST_CONNECTIONS`] and its kin compare at most.
 pub const LEAST_CONNECTIONS_MAX: u32 = 256;
 
 /// A stretch of the ring arena and how to draw from it, in one word, so that a change of
@@ -263,6 +281,10 @@ pub struct Timeouts {
     pub by_state: [u32; 16],
 }
 
+/// Units that [`Backend::weight`] divides a configured weight into: a slow start goes in steps
+/// finer than one.
+pub const WEIGHT_UNITS: u16 = 100;
+
 /// The backend takes new connections if a ring names it.
 pub const BACKEND_PRESENT: u16 = 1;
 /// It has failed: UDP flows leave it with their next packet.
@@ -284,7 +306,8 @@ pub struct Backend {
     pub port: [u8; 2],
     /// Bits `BACKEND_*`.
     pub flags: u16,
-    /// Weight for [`scheduler::LEAST_CONNECTIONS`]; 0 takes nothing.
+    /// Weight for [`scheduler::LEAST_CONNECTIONS`] and its kin, in units of 1 /
+    /// [`WEIGHT_UNITS`] of the configured one; 0 takes nothing.
     pub weight: u16,
     /// Service that the slot belongs to.
     pub service: u16,

@@ -117,4 +117,15 @@ headers! {
         /// Over pseudo header, header and data; 0 over IPv4: none.
         checksum: u16,
     }
+    /// The start of a QUIC packet, RFC 8999, as far as a connection ID's server id may lie.
+    Quic (10) {
+        /// Form 1, type and more that depends on the version.
+        first: u8,
+        /// In the long form the version, in the short one the connection ID's first bytes.
+        second: [u8; 4],
+        /// In the long form the connection ID's length.
+        length: u8,
+        /// In the long form the connection ID's first bytes.
+        third: [u8; 4],
+    }
 }

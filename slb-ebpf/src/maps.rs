@@ -23,8 +23,12 @@ use slb_common::{
 
 pub use store::{Maps, adjust};
 
+use crate::connections::insert::New;
+
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
 const MAPPED: usize = 1 << 10;
+/// Room for the larger of the two families.
+const OPENING_WORDS: usize = size_of::<New<3>>() / size_of::<u64>();
 /// A cursor has a cache line of its own.
 const CURSOR_WORDS: usize = 8;
 
@@ -78,6 +82,10 @@ pub static SEQUENCES6: Array<u64, 4096, MAPPED> = Array::new();
 pub static STAGES: ProgramArray<{ slb_common::stage::STAGES }> = ProgramArray::new();
 #[btf_map]
 pub static HANDOVER: PerCpuArray<Handover, 1> = PerCpuArray::new();
+/// Where a connection is put together that is about to be opened: it would take a fifth of the
+/// stack.
+#[btf_map]
+static OPENING: PerCpuArray<[u64; OPENING_WORDS], 1> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
@@ -90,6 +98,15 @@ pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::n
 pub fn tick() -> u32 {
     // SAFETY: the helper takes nothing and returns a number.
     (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+}
+
+/// This processor's place for a connection that is about to be opened, with what the last one left
+/// in it.
+#[inline(always)]
+pub fn opening<const W: usize>() -> Option<&'static mut New<W>> {
+    // SAFETY: the map gave the pointer to this processor's own copy, any words are a `New`, and a
+    // program opens one connection at a time.
+    OPENING.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
 }
 
 /// A service that exists.

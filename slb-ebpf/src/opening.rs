@@ -5,11 +5,11 @@ use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
     connection::{Seen, Ties, Translation, endpoint, endpoint_address},
-    service::BACKEND_PRESENT,
+    service::{BACKEND_PRESENT, scheduler},
 };
 
 use crate::{
-    connections::insert::{New, Refused, open},
+    connections::insert::{Refused, open},
     handover,
     maps::{self, Maps, backend_of},
     neighbours,
@@ -19,7 +19,7 @@ use crate::{
         link::{self, Link},
     },
     pipeline::{self, Look},
-    schedulers::{Draw, NOBODY},
+    schedulers::{Draw, NO_SERVER, NOBODY, hash},
     services, stats, verified,
 };
 
@@ -74,23 +74,26 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
     if parse::martian::<W>(source) || same(source, vip) {
         return Err(Verdict::DropMartian);
     }
-    let mut new = New::<W> {
-        client: packet.source,
-        vip: endpoint(vip, packet.ports.destination, id),
-        backend: [0; W],
-        seen: Seen::new(now, 0, 0),
-        ties: Ties::NONE,
-        translation: Translation::of_mode(service.mode),
-        state: services::admit(service, protocol, &packet.ports)?,
-        reserved: [0; 7],
-    };
+    let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
+    new.client = packet.source;
+    new.vip = endpoint(vip, packet.ports.destination, id);
+    new.ties = Ties::NONE;
+    new.translation = Translation::of_mode(service.mode);
+    new.state = services::admit(service, protocol, &packet.ports)?;
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
     let hop = neighbours::toward_client(context, source, &packet.link)?;
+    let kind = service.ring.scheduler();
+    let hash = hash::input(kind, source, vip, packet.ports.both());
+    let server_id = match kind {
+        scheduler::QUIC => verified::server_id(context, packet.network.transport),
+        _ => None,
+    };
+    let server_id = server_id.map_or(NO_SERVER, u32::from);
     let (mut attempt, mut refused) = (0, NOBODY);
     while attempt < ATTEMPTS {
-        let draw = Draw { source, attempt, refused };
+        let draw = Draw { hash, server_id, attempt, refused };
         let slot = verified::schedule(id, draw).ok_or(Verdict::DropNoBackend)?;
         attempt += 1;
         let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
@@ -102,7 +105,7 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         }
         new.backend = endpoint(backend.address, backend.port, hop);
         new.seen = Seen::new(now, slot, backend.generation);
-        match open(Maps, &new, now) {
+        match open(Maps, new, now) {
             Ok(_line) => {
                 stats::connection(id, slot);
                 return Ok(());

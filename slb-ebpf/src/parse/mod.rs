@@ -4,6 +4,7 @@
 pub mod ipv4;
 pub mod ipv6;
 pub mod link;
+pub mod quic;
 pub mod transport;
 
 use crate::{
@@ -67,6 +68,15 @@ pub struct Ports {
     pub destination: [u8; 2],
     /// TCP flags; 0 for UDP.
     pub flags: u8,
+}
+
+impl Ports {
+    /// Source 16 | destination 16, as numbers.
+    #[inline(always)]
+    pub const fn both(&self) -> u32 {
+        let ([a, b], [c, d]) = (self.source, self.destination);
+        u32::from_be_bytes([a, b, c, d])
+    }
 }
 
 /// A packet that is ours, as the stages see it.

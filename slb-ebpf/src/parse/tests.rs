@@ -1,5 +1,7 @@
 //! Packets built by etherparse, read by the parser.
 
+mod quic;
+
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
 use slb_common::{

@@ -3,10 +3,11 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use slb_common::service::Ring;
 
-use super::{Load, Places};
+use super::{Load, Places, least_connections::Measure};
 use crate::{
     atomic,
     maps::{CURSORS, GAUGES, RINGS, backend_of},
+    verified,
 };
 
 /// A service's ring and what schedulers ask about it.
@@ -37,6 +38,11 @@ impl Places for ServicePlaces {
             )
         };
         Some(Load { active, inactive: opening.wrapping_add(closing), weight })
+    }
+
+    #[inline(always)]
+    fn rank(self, place: u32, measure: Measure, refused: u32) -> u64 {
+        verified::rank(self.ring, place, measure, refused)
     }
 
     #[inline(always)]

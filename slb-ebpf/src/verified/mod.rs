@@ -9,8 +9,8 @@ mod slow_path;
 mod table;
 
 pub use ending::{adjust, close, untie};
-pub use parsing::{skip_extensions, skip_tags, sum_words};
-pub use slow_path::schedule;
+pub use parsing::{server_id, skip_extensions, skip_tags, sum_words};
+pub use slow_path::{rank, schedule};
 pub use table::{attempt, locate, sight};
 
 /// Result of a global function: nothing went wrong, or there is nothing.

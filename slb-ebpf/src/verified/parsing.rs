@@ -1,14 +1,16 @@
-//! Parsing that loops: tags, extension headers, options.
+//! Parsing that loops (tags, extension headers, options), and what few packets need.
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use slb_common::Verdict;
 
+use super::FINE;
 use crate::{
     headers::Ethernet,
     packet::{Frame, Step, unknown},
     parse::{
         ipv4, ipv6,
         link::{self, Link},
+        quic,
     },
 };
 
@@ -67,4 +69,20 @@ extern "C" fn global_sum_words(context: *mut xdp_md, at: u32, length: u32) -> u6
     let frame = Frame::of(&XdpContext::new(context));
     // The mask tells the verifier what the caller knows.
     ipv4::sum_words(frame, at as usize & 0x3ff, length as usize)
+}
+
+/// The server id in a datagram's QUIC connection ID: [`quic::server_id`].
+#[inline(always)]
+pub fn server_id(context: &XdpContext, transport: u16) -> Option<u16> {
+    match unknown(u64::from(global_server_id(context.ctx, u32::from(transport)))) as u32 {
+        FINE => None,
+        id => Some(id as u16),
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn global_server_id(context: *mut xdp_md, transport: u32) -> u32 {
+    let frame = Frame::of(&XdpContext::new(context));
+    quic::server_id(frame, transport as usize & 0x3ff).map_or(FINE, u32::from)
 }

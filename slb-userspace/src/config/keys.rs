@@ -160,6 +160,8 @@ pub(super) static BACKEND: TableKeys = TableKeys {
             "a backup is used only while no primary is usable"),
         key("limits", Text("a table, e.g. { max_connections = 1000 }"), Then("none"),
             "connections it takes of each listener; at a limit it is skipped"),
+        key("server_id", Integer(0, 65_535), Then("none"),
+            "scheduler qch: the server id in the QUIC connection IDs that it makes"),
     ],
 };
 
@@ -193,7 +195,7 @@ pub(super) static LISTENER: TableKeys = TableKeys {
         key("scheduler", Words(|| words(Scheduler::WORDS)), Means("\"wrr\""),
             "how a new connection picks a backend"),
         key("slow_start", Seconds(1, 900), Then("full weight at once"),
-            "how long a backend that comes ramps up from a tenth of its weight; not in rr and lc"),
+            "how long a backend that comes ramps up from a tenth of its weight"),
         key("persistence", Text("a table, e.g. { timeout = \"300s\" }, or {}"), Then("off"),
             "a client keeps its backend"),
         key("established_timeout", Seconds(10, 900), Means("\"900s\""),

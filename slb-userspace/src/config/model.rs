@@ -189,6 +189,8 @@ pub struct Backend {
     pub role: Role,
     /// How many connections of its listener it takes.
     pub limits: BackendLimits,
+    /// What the QUIC connection IDs that it makes call it.
+    pub server_id: Option<u16>,
 }
 
 /// A listener's protocol.
@@ -231,6 +233,14 @@ pub enum Scheduler {
     Sh,
     /// Weighted Maglev over the source address.
     Mh,
+    /// Weighted Maglev over both addresses and ports.
+    Tch,
+    /// Least (active connections + 1) by weight: shortest expected delay.
+    Sed,
+    /// Never queue: an idle backend before all others, else as sed.
+    Nq,
+    /// udp: by the server id in QUIC connection IDs, else as tch.
+    Qch,
 }
 
 /// A backend's role.
@@ -314,7 +324,8 @@ words!(AclKind { Allow => "allow", Deny => "deny" });
 words!(SynDefenceMode { Auto => "auto", Always => "always", Off => "off" });
 words!(NoBackend { Reset => "reset", Drop => "drop" });
 words!(Scheduler {
-    Wrr => "wrr", Rr => "rr", Wlc => "wlc", Lc => "lc", Sh => "sh", Mh => "mh",
+    Wrr => "wrr", Rr => "rr", Wlc => "wlc", Lc => "lc", Sh => "sh", Mh => "mh", Tch => "tch",
+    Sed => "sed", Nq => "nq", Qch => "qch",
 });
 words!(Role { Primary => "primary", Backup => "backup" });
 words!(HttpMethod { Get => "GET", Head => "HEAD" });
@@ -350,7 +361,7 @@ impl Listener {
         let (address, port) = (endpoint.ip(), endpoint.port());
         let maps_ports = self.is_range() && port == self.port;
         let limits = BackendLimits { max_connections: None, cps: None };
-        Backend { address, port, maps_ports, weight, role, limits }
+        Backend { address, port, maps_ports, weight, role, limits, server_id: None }
     }
 }
 

@@ -91,17 +91,24 @@ fn summary(config: &Config) -> BTreeSet<String> {
                 }
             });
             lines.insert(format!("health check of {name}: {}", listener.health_check));
+            lines.extend(
+                listener
+                    .slow_start
+                    .map(|ramp| format!("slow start of {name}: {} s", ramp.as_secs_f64())),
+            );
             lines.extend(listener.backends.iter().map(|backend| {
                 let limits = match backend.limits {
                     none if none == BackendLimits::default() => String::new(),
                     limits => format!(", {limits}"),
                 };
                 let ports = if backend.maps_ports { ", one to one" } else { "" };
+                let id = backend.server_id.map(|id| format!(", server id {id}"));
                 format!(
-                    "backend {} of {name}, weight {}, {}{limits}{ports}",
+                    "backend {} of {name}, weight {}, {}{}{limits}{ports}",
                     backend.endpoint(),
                     backend.weight,
-                    backend.role
+                    backend.role,
+                    id.unwrap_or_default()
                 )
             }));
         }

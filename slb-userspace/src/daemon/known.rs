@@ -51,7 +51,10 @@ pub(super) fn last_hops(applied: &Applied) -> HashMap<IpAddr, NextHop> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::{
+        collections::{BTreeMap, HashMap},
+        time::Duration,
+    };
 
     use slb_common::service::Timeouts;
 
@@ -61,6 +64,7 @@ mod tests {
         plan::{
             desired::{DesiredBackend, DesiredService},
             diff::{Room, diff},
+            slow_start::WHOLE,
         },
     };
 
@@ -76,11 +80,14 @@ mod tests {
                 family: Family::V4,
                 vips: [vip.parse().unwrap()].into(),
                 scheduler: Scheduler::Wrr,
+                slow_start: Duration::ZERO,
                 timeouts: Timeouts::new(1, 1, 1, 1),
                 flags: 0,
                 backends: vec![DesiredBackend {
                     endpoint: "10.0.1.11:5353".parse().unwrap(),
                     weight: 1,
+                    share: WHOLE,
+                    server_id: None,
                     usable: false,
                     health: *health,
                     hop: None,

@@ -24,6 +24,7 @@ use crate::{
     expiry,
     health::Change,
     network::{ClientHopChange, HopChange},
+    plan::slow_start,
 };
 
 /// Messages that may wait for the loop.
@@ -82,6 +83,8 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut host = tokio::time::interval(host::INTERVAL);
     host.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ramp = tokio::time::interval(slow_start::STEP);
+    ramp.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(change) = inbox.health.recv() => {
@@ -114,6 +117,7 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
             }
             Some(command) = inbox.commands.recv() => changes::answer(state, command).await,
             _ = sweep.tick() => state.sweep().await,
+            _ = ramp.tick(), if state.ramps.ramping() => state.reconcile_or_log(),
             _ = hangup.recv() => match changes::reload(state).await {
                 Ok(report) => tracing::info!(changes = report.changes.len(), "reloaded"),
                 Err(error) => tracing::error!(hint = error.hint, "reload refused: {error}"),

@@ -23,7 +23,10 @@ use crate::{
     health::{Change, Checker},
     network::{ClientHopChange, HopChange, Resolver, links::LinkTable, neighbours, vips},
     overlay::Overlay,
-    plan::desired::{Circumstances, desired},
+    plan::{
+        desired::{Circumstances, desired},
+        slow_start::Ramps,
+    },
     reconciler::Reconciler,
 };
 
@@ -99,9 +102,9 @@ impl Start<'_> {
             );
         }
         let resolver = Resolver::start(senders.hops, senders.client_hop_sender)?;
-        reconciler
-            .apply(desired(&config, &circumstances), &circumstances.hops)
-            .context("the first plan")?;
+        let desired = desired(&config, &circumstances);
+        let ramps = Ramps::standing(&desired);
+        reconciler.apply(desired, &circumstances.hops).context("the first plan")?;
         let stages = reconciler.object().pin_stages(pins)?;
         attach_all(&mut reconciler, &configured, &links, pins)?;
         forget_stages(pins, &stages)?;
@@ -119,6 +122,7 @@ impl Start<'_> {
             hops: circumstances.hops.clone(),
             circumstances,
             own_interfaces,
+            ramps,
             reconciler,
             checker,
             resolver,

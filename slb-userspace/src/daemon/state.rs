@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
     path::PathBuf,
+    time::Instant,
 };
 
 use slb_common::next_hop::NextHop;
@@ -15,7 +16,10 @@ use crate::{
     maps::Operation,
     network::{ClientHopChange, HopChange, Resolver},
     overlay::Overlay,
-    plan::desired::{Circumstances, desired},
+    plan::{
+        desired::{Circumstances, desired},
+        slow_start::Ramps,
+    },
     reconciler::{Error, Reconciler},
     status::View,
 };
@@ -38,6 +42,8 @@ pub(super) struct State {
     pub(super) hops: HashMap<IpAddr, NextHop>,
     /// Interfaces that frames may leave by.
     pub(super) own_interfaces: HashSet<u32>,
+    /// Since when backends are usable.
+    pub(super) ramps: Ramps,
     /// The kernel's side.
     pub(super) reconciler: Reconciler,
     pub(super) checker: Checker,
@@ -86,8 +92,11 @@ impl State {
 
     /// Brings the kernel to what it should hold now.
     pub(super) fn reconcile(&mut self) -> Result<Vec<Operation>, Error> {
-        let desired = desired(&self.config, &self.circumstances);
-        self.reconciler.apply(desired, &self.circumstances.hops)
+        let mut desired = desired(&self.config, &self.circumstances);
+        let ramps = self.ramps.follow(&mut desired, Instant::now());
+        let operations = self.reconciler.apply(desired, &self.circumstances.hops)?;
+        self.ramps = ramps;
+        Ok(operations)
     }
 
     /// The same, where nobody waits for an answer.

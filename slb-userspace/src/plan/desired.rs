@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use slb_common::{
@@ -11,6 +12,7 @@ use slb_common::{
     service::{self, Timeouts},
 };
 
+use super::slow_start::WHOLE;
 use crate::{
     config::model::{Backend, Config, Family, Instance, Listener, Protocol, Role, Scheduler},
     health::{Health, TargetKey},
@@ -31,6 +33,8 @@ pub struct DesiredService {
     pub vips: BTreeSet<IpAddr>,
     /// How it draws.
     pub scheduler: Scheduler,
+    /// How long a backend ramps; 0: not at all.
+    pub slow_start: Duration,
     /// Idle times in ticks.
     pub timeouts: Timeouts,
     /// Bits `SERVICE_*` besides `SERVICE_PRESENT`.
@@ -46,12 +50,30 @@ pub struct DesiredBackend {
     pub endpoint: SocketAddr,
     /// 0–100.
     pub weight: u16,
+    /// Thousandths of it that slow start leaves it now.
+    pub share: u16,
+    /// What QUIC connection IDs call it, if it answers: also at weight 0 or while others are
+    /// used, for its connections go on.
+    pub server_id: Option<u16>,
     /// True if new connections may go there now.
     pub usable: bool,
     /// What is known of its health, kept in the kernel for the next daemon.
     pub health: Health,
     /// Where frames to it go, if that is known.
     pub hop: Option<NextHop>,
+}
+
+impl DesiredService {
+    /// What health checks call its backends, in their order.
+    pub fn targets(&self) -> Vec<TargetKey> {
+        let target = |backend: &DesiredBackend| TargetKey {
+            instance: self.instance.clone(),
+            protocol: self.protocol,
+            port: self.port,
+            backend: backend.endpoint,
+        };
+        self.backends.iter().map(target).collect()
+    }
 }
 
 /// What changes without the configuration.
@@ -88,7 +110,8 @@ fn service_of(
         return None;
     }
     let own = || listener.backends.iter().filter(|backend| Family::of(backend.address) == family);
-    let able = |backend: &&Backend| able(instance, listener, backend, circumstances);
+    let answers = |backend: &&Backend| answers(instance, listener, backend, circumstances);
+    let able = |backend: &&Backend| backend.weight > 0 && answers(backend);
     // Backups take over only when no primary is left.
     let primaries = own().any(|backend| backend.role == Role::Primary && able(&backend));
     let role = if primaries { Role::Primary } else { Role::Backup };
@@ -96,13 +119,15 @@ fn service_of(
         .map(|backend| DesiredBackend {
             endpoint: backend.endpoint(),
             weight: backend.weight,
+            share: WHOLE,
+            server_id: backend.server_id.filter(|_| answers(&backend)),
             usable: backend.role == role && able(&backend),
             health: health(instance, listener, backend, circumstances),
             hop: circumstances.hops.get(&backend.address).copied(),
         })
         .collect();
     let stopped = !instance.enabled || !listener.enabled;
-    let hashing = matches!(listener.scheduler, Scheduler::Sh | Scheduler::Mh);
+    let hashing = matches!(listener.scheduler, Scheduler::Sh | Scheduler::Mh | Scheduler::Tch);
     Some(DesiredService {
         instance: instance.name.clone(),
         protocol: listener.protocol,
@@ -110,6 +135,7 @@ fn service_of(
         family,
         vips,
         scheduler: listener.scheduler,
+        slow_start: listener.slow_start.unwrap_or_default(),
         timeouts: Timeouts::new(
             ticks(listener.timeouts.established.as_secs()),
             ticks(listener.timeouts.syn.as_secs()),
@@ -122,16 +148,15 @@ fn service_of(
     })
 }
 
-/// True if new connections may go to a backend, its role aside.
-fn able(
+/// True if a backend is healthy, and packets find the way to it.
+fn answers(
     instance: &Instance,
     listener: &Listener,
     backend: &Backend,
     circumstances: &Circumstances,
 ) -> bool {
     let health = health(instance, listener, backend, circumstances);
-    backend.weight > 0
-        && matches!(health, Health::Healthy | Health::Unchecked)
+    matches!(health, Health::Healthy | Health::Unchecked)
         && circumstances.hops.contains_key(&backend.address)
 }
 

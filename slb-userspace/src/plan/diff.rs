@@ -9,7 +9,10 @@ use std::{
 
 use slb_common::{
     next_hop::NextHop,
-    service::{self, BACKEND_PRESENT, Backend, Ring, SERVICE_PRESENT, SERVICE_STOPPED, Service},
+    service::{
+        self, BACKEND_PRESENT, Backend, Ring, SERVICE_PRESENT, SERVICE_STOPPED, Service,
+        WEIGHT_UNITS,
+    },
 };
 
 use super::{
@@ -18,6 +21,7 @@ use super::{
     desired::{DesiredBackend, DesiredService},
     entrances::{Bits, Leads, backends, vips, virtuals},
     rings::{self, Candidate, Places},
+    slow_start::WHOLE,
 };
 use crate::{
     config::model::{Family, Scheduler},
@@ -168,15 +172,16 @@ impl<'a> Planner<'a> {
 
     /// Brings one service and its backends to what they should be.
     fn keep(&mut self, id: u16, service: &DesiredService) -> Result<(), NoRoom> {
-        let mut candidates = Vec::new();
+        let (mut candidates, mut named) = (Vec::new(), Vec::new());
         for backend in &service.backends {
             let slot = self.backend(id, service, backend)?;
+            named.extend(backend.server_id.map(|id| (id, slot)));
             if backend.usable {
-                let weight = backend.weight;
-                candidates.push(Candidate { slot, endpoint: backend.endpoint, weight });
+                let DesiredBackend { endpoint, weight, share, .. } = *backend;
+                candidates.push(Candidate { slot, endpoint, weight, share });
             }
         }
-        let ring = self.ring(id, rings::build(service.scheduler, &candidates))?;
+        let ring = self.ring(id, rings::build(service.scheduler, &candidates, &named))?;
         let value = Service {
             ring,
             flags: SERVICE_PRESENT | service.flags,
@@ -218,11 +223,7 @@ impl<'a> Planner<'a> {
             hop,
             port: backend.endpoint.port().to_be_bytes(),
             flags: BACKEND_PRESENT,
-            weight: if service.scheduler == Scheduler::Lc {
-                backend.weight.min(1)
-            } else {
-                backend.weight
-            },
+            weight: units(service.scheduler, backend),
             service: id,
             generation,
             health: health_number(backend.health),
@@ -319,6 +320,15 @@ fn slots(applied: &Applied) -> HashMap<(u16, SocketAddr), u32> {
         ((backend.backend.service, backend.endpoint), *slot)
     };
     applied.backends.iter().map(named).collect()
+}
+
+/// The weight by which backends are compared. It is always in units, not only during a slow start:
+/// a packet may come between the writes to two backends.
+fn units(scheduler: Scheduler, backend: &DesiredBackend) -> u16 {
+    let weight = if scheduler == Scheduler::Lc { backend.weight.min(1) } else { backend.weight };
+    let units = u32::from(weight) * u32::from(WEIGHT_UNITS);
+    // A tenth of the least weight is ten units: nothing above 0 becomes 0.
+    (units * u32::from(backend.share) / u32::from(WHOLE)) as u16
 }
 
 /// The number that stands for a health in the kernel.

@@ -1,6 +1,6 @@
 //! From what is wanted to a list of writes. Everything here is pure: [`desired`] says what the
-//! kernel should hold, [`rings`] turns weights into rings, [`arena`] finds room for them, and
-//! [`diff`] compares with what the kernel holds ([`applied`]) and orders the writes, among them
+//! kernel should hold, [`slow_start`] how much of its weight a backend gets, [`rings`]
+//! turns weights into rings, [`arena`] finds room for them, and [`diff`] compares with what the kernel holds ([`applied`]) and orders the writes, among them
 //! those to what packets come in by (`entrances`). [`reclaim`] frees what nobody needs any more.
 
 pub mod applied;
@@ -10,6 +10,7 @@ pub mod diff;
 mod entrances;
 pub mod reclaim;
 pub mod rings;
+pub mod slow_start;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Plans carried out write by write on a kernel of ordinary memory (`world`).
 
-mod world;
+mod quic;
+pub(super) mod world;
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -214,6 +215,8 @@ fn any_services() -> impl Strategy<Value = Vec<DesiredService>> {
         Scheduler::Wlc,
         Scheduler::Lc,
         Scheduler::Sh,
+        Scheduler::Sed,
+        Scheduler::Nq,
     ]);
     let backends = prop::collection::btree_map(1_u16..6, (0_u16..=4, any::<bool>()), 0..5);
     let services = prop::collection::btree_map(1_u8..5, (scheduler, backends), 0..4);

@@ -18,6 +18,7 @@ mod messages;
 mod next_hops;
 mod reload;
 mod restart;
+mod slow_start;
 mod source_hash;
 mod toa;
 mod two_vips;

@@ -99,7 +99,7 @@ impl Balancer {
         }
         // Schedulers by place find a backend as often as it weighs, comparing ones once.
         let times = |target: &Target| match listener.scheduler {
-            scheduler::LEAST_CONNECTIONS => 1,
+            scheduler::LEAST_CONNECTIONS | scheduler::SHORTEST_DELAY | scheduler::NEVER_QUEUE => 1,
             _ => usize::from(target.weight),
         };
         let places: Vec<u32> = slots

@@ -64,7 +64,7 @@ impl Loaded {
             buckets_v6: buckets,
             services: SERVICES,
             backends: BACKENDS,
-            ring_slots: 4096,
+            ring_slots: 70_000,
         };
         let mut object = Object::load_private(bpf::OBJECT, sizes).unwrap();
         object.load_stages().unwrap();

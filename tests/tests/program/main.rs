@@ -14,6 +14,7 @@ mod forwarding;
 mod links;
 mod malformed;
 mod passing;
+mod quic;
 mod random;
 mod refused;
 mod routes;

@@ -121,6 +121,68 @@ fn the_lighter_of_two_drawn_backends_is_taken() {
 }
 
 #[test]
+fn shortest_delay_takes_the_backend_that_would_answer_soonest() {
+    for case in CASES {
+        let (mut balancer, _) = balancer(case, scheduler::SHORTEST_DELAY, &[3, 1]);
+        let mut establish = |client| case.establish(&mut balancer, case.client(client), case.vip());
+        // (active + 1) / weight: 1/3, 2/3 and 3/3 are not above 1/1; then it is 4/3 against 1/1.
+        let order: Vec<_> = (1..=4).map(&mut establish).collect();
+        let [fast, slow] = [1, 2].map(|number| case.backend(number));
+        assert_eq!(order, [fast, fast, fast, slow], "{case:?}");
+        let fast_ones = (5..=40).map(&mut establish).filter(|backend| *backend == fast).count();
+        assert_eq!(fast_ones, 27, "three of four");
+    }
+}
+
+#[test]
+fn never_queue_sends_one_to_each_idle_backend_before_it_goes_by_delay() {
+    for case in CASES {
+        let (mut balancer, slots) = balancer(case, scheduler::NEVER_QUEUE, &[100, 2, 1]);
+        for client in 0..3 {
+            case.establish(&mut balancer, case.client(client), case.vip());
+        }
+        let active: Vec<_> = slots.iter().map(|slot| balancer.gauges(*slot)).collect();
+        assert_eq!(active, [(1, 0); 3], "{case:?}");
+        for client in 3..43 {
+            let backend = case.establish(&mut balancer, case.client(client), case.vip());
+            assert_eq!(backend, case.backend(1));
+        }
+    }
+}
+
+#[test]
+fn of_two_drawn_backends_sed_and_nq_take_the_one_that_they_prefer() {
+    for case in CASES {
+        for scheduler in [scheduler::SHORTEST_DELAY_OF_TWO, scheduler::NEVER_QUEUE_OF_TWO] {
+            let (mut balancer, slots) = balancer(case, scheduler, &[1, 1, 1, 1]);
+            for client in 0..400 {
+                case.establish(&mut balancer, case.client(client), case.vip());
+            }
+            for slot in slots {
+                assert!(balancer.gauges(slot).0.abs_diff(100) <= 10, "{:?}", balancer.gauges(slot));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tuple_hash_spreads_the_ports_of_one_client_and_finds_each_again_on_another_node() {
+    for case in CASES {
+        let mut nodes = [0, 1].map(|_| balancer(case, scheduler::TUPLE_HASH, &[1, 1, 1, 1]).0);
+        let mut counts = BTreeMap::<SocketAddr, u16>::new();
+        for port in 0..400 {
+            let client = SocketAddr::new(case.client(1).ip(), 20_000 + port);
+            let packet = case.to_vip(client, case.vip(), flags::SYN);
+            let [one, two] = nodes.each_mut().map(|node| endpoints(&node.receive(&packet).frame).1);
+            assert_eq!(one, two);
+            *counts.entry(one).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 4, "{case:?}");
+        assert!(counts.values().all(|count| (60..140).contains(count)), "{case:?}: {counts:?}");
+    }
+}
+
+#[test]
 fn a_source_address_is_always_sent_to_the_same_backend() {
     for case in CASES {
         let (mut balancer, _) = balancer(case, scheduler::SOURCE_HASH, &[1, 1, 1, 1]);

@@ -31,6 +31,7 @@ pub(super) struct Written {
     weight: u16,
     role: Role,
     limits: BackendLimits,
+    server_id: Option<u16>,
 }
 
 /// Every server group of the file.
@@ -137,6 +138,10 @@ fn backend(table: &Table<'_>, taken: &Taken, report: &mut Report<'_>) -> Option<
         None => None,
     };
     let limits = limits::backend(table, report);
+    let server_id = match table.get("server_id") {
+        Some(value) => Some(value.integer(report)?),
+        None => None,
+    };
     let written = table.required("address", report)?;
     let address = address::address(written, Use::Backend, report)?;
     if let Some(owner) = taken.owner(address) {
@@ -150,7 +155,8 @@ fn backend(table: &Table<'_>, taken: &Taken, report: &mut Report<'_>) -> Option<
         report.error(&written.span(), message).hint(LOCAL_HINT);
         return None;
     }
-    Some(Written { address, at: table.span.clone(), port, weight: weight?, role: role?, limits })
+    let (weight, role) = (weight?, role?);
+    Some(Written { address, at: table.span.clone(), port, weight, role, limits, server_id })
 }
 
 /// What backends become behind these ports; errors stand at `at` if they are a group's.
@@ -163,11 +169,11 @@ pub(super) fn behind(
 ) -> Vec<Backend> {
     let mut backends: Vec<Backend> = Vec::new();
     for one in written {
-        let Written { address, port, weight, role, limits, .. } = *one;
+        let Written { address, port, weight, role, limits, server_id, .. } = *one;
         let at = at.unwrap_or(&one.at);
         let maps_ports = ports.is_range() && port.is_none();
         let port = port.unwrap_or(ports.first);
-        let backend = Backend { address, port, maps_ports, weight, role, limits };
+        let backend = Backend { address, port, maps_ports, weight, role, limits, server_id };
         let endpoint = backend.endpoint();
         if !mode.sees_replies() && !maps_ports && (ports.is_range() || port != ports.first) {
             let message = format!(

@@ -1,6 +1,6 @@
 //! `[[instance.listener]]`.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     Surroundings,
@@ -35,14 +35,14 @@ pub(super) fn check(
     // The rest is checked as for tcp if the protocol is not known: its keys take all of them.
     let assumed = protocol.unwrap_or(Protocol::Tcp);
     options::fitting_protocol(table, assumed, report);
-    let scheduler = table.word_or("scheduler", Scheduler::WORDS, Scheduler::Wrr, report);
+    let scheduler = scheduler(table, protocol, report);
     let listener = Listener {
         protocol: assumed,
         port: ports.map_or(0, |ports| ports.first),
         last_port: ports.map_or(0, |ports| ports.last),
         mode,
         scheduler,
-        slow_start: options::slow_start(table, scheduler, report),
+        slow_start: table.get("slow_start").and_then(|value| value.duration(report)),
         persistence: options::persistence(table, scheduler, report),
         timeouts: timeouts(table, assumed, report),
         drain_timeout: table.duration_or("drain_timeout", Duration::from_secs(300), report),
@@ -75,7 +75,44 @@ pub(super) fn check(
         backends,
     };
     need_local_addresses(table, &listener, around, report);
+    need_server_ids(table, &listener, report);
     (protocol.is_some() && ports.is_some()).then_some(listener)
+}
+
+fn scheduler(table: &Table<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -> Scheduler {
+    let scheduler = table.word_or("scheduler", Scheduler::WORDS, Scheduler::Wrr, report);
+    if let Some(value) = table.get("scheduler")
+        && scheduler == Scheduler::Qch
+        && protocol == Some(Protocol::Tcp)
+    {
+        report
+            .error(&value.span(), "scheduler \"qch\" has no meaning on a tcp listener")
+            .hint("it reads QUIC connection IDs; \"tch\" hashes addresses and ports of both ends");
+    }
+    scheduler
+}
+
+/// qch finds backends by the ids that their servers write into connection IDs.
+fn need_server_ids(table: &Table<'_>, listener: &Listener, report: &mut Report<'_>) {
+    let qch = listener.scheduler == Scheduler::Qch && listener.protocol == Protocol::Udp;
+    let Some(written) = table.get("scheduler").filter(|_| qch) else {
+        return;
+    };
+    let mut named = HashMap::new();
+    for backend in &listener.backends {
+        let Some(id) = backend.server_id else { continue };
+        // The two addresses of one server may share its id.
+        let family = Family::of(backend.address);
+        if let Some(other) = named.insert((family, id), backend.endpoint()) {
+            let message = format!("server_id {id} is given to {other} and {}", backend.endpoint());
+            report.error(&written.span(), message).hint("a server id names one backend");
+        }
+    }
+    if named.is_empty() && !listener.backends.is_empty() {
+        report
+            .warning(&written.span(), "no backend has a server_id: qch does what tch does")
+            .hint("give each backend the server_id that its QUIC server puts into connection IDs");
+    }
 }
 
 /// In fullnat a backend sees a local address of its own family.

@@ -48,7 +48,7 @@ pub(super) fn persistence(
     report: &mut Report<'_>,
 ) -> Option<Persistence> {
     let (value, own) = opened(table, "persistence", &PERSISTENCE, report)?;
-    if matches!(scheduler.word(), "wlc" | "lc" | "sed" | "nq") {
+    if matches!(scheduler, Scheduler::Wlc | Scheduler::Lc | Scheduler::Sed | Scheduler::Nq) {
         let message = format!(
             "scheduler {:?} with persistence: clients that come back go where they were, however \
              loaded it is",
@@ -64,23 +64,6 @@ pub(super) fn persistence(
         netmask6: own.integer_or("netmask6", 128, report),
         shared: own.get("shared").and_then(|value| name(value, report)).map(str::to_owned),
     })
-}
-
-/// Checks `slow_start`.
-pub(super) fn slow_start(
-    table: &Table<'_>,
-    scheduler: Scheduler,
-    report: &mut Report<'_>,
-) -> Option<Duration> {
-    let value = table.get("slow_start")?;
-    // Both look at no weight but 0.
-    if matches!(scheduler, Scheduler::Rr | Scheduler::Lc) {
-        let word = scheduler.word();
-        report
-            .warning(&value.span(), format!("slow_start has no effect with scheduler {word:?}"))
-            .hint(format!("it works by weights, which {word:?} ignores: write \"w{word}\""));
-    }
-    value.duration(report)
 }
 
 /// Checks `one_packet`.

@@ -52,7 +52,7 @@ acl = { allow = ["10.0.0.0/8", "fd00::/8"] }
 fn backend(address: &str, weight: u16, role: Role) -> Backend {
     let address = address.parse().unwrap();
     let limits = BackendLimits { max_connections: None, cps: None };
-    Backend { address, port: 8080, maps_ports: false, weight, role, limits }
+    Backend { address, port: 8080, maps_ports: false, weight, role, limits, server_id: None }
 }
 
 #[test]
@@ -259,4 +259,16 @@ fn the_edges_of_every_range_are_inside_it() {
     ] {
         assert_eq!(accepted(&changed(old, new)).warnings, [], "{new}");
     }
+}
+
+#[test]
+fn slow_start_and_server_ids_are_read_and_absent_if_left_out() {
+    let text = DESIGN
+        .replace("scheduler = \"wrr\"", "scheduler = \"wrr\"\nslow_start = \"90s\"")
+        .replacen("port = 8080", "port = 8080, server_id = 258", 1);
+    let config = accepted(&text).config;
+    let listener = &config.instances[0].listeners[0];
+    assert_eq!(listener.slow_start, Some(Duration::from_secs(90)));
+    let ids: Vec<_> = listener.backends.iter().map(|backend| backend.server_id).collect();
+    assert_eq!((ids[0], ids[1]), (Some(258), None));
 }

@@ -18,6 +18,16 @@ fn a_listener_without_backends_is_a_warning() {
 }
 
 #[test]
+fn qch_without_server_ids_is_a_warning() {
+    warned_once(
+        &changed("backends = [{ address", "scheduler = \"qch\"\nbackends = [{ address"),
+        "\"qch\"",
+        "no backend has a server_id: qch does what tch does",
+        "give each backend the server_id that its QUIC server puts into connection IDs",
+    );
+}
+
+#[test]
 fn an_instance_without_listeners_is_a_warning() {
     let text = super::VALID.to_owned() + "[[instance]]\nname = \"idle\"\nvips = [\"10.0.0.101\"]\n";
     warned_once(

@@ -9,7 +9,9 @@ use std::{
 
 use slb_common::{
     next_hop::{HOP_VALID, NextHop},
-    service::{BACKEND_PRESENT, Backend, Gauges, SERVICE_PRESENT, Service, Timeouts},
+    service::{
+        BACKEND_PRESENT, Backend, Gauges, NO_SLOT, SERVICE_PRESENT, Service, Timeouts, scheduler,
+    },
 };
 
 use super::super::{
@@ -17,6 +19,7 @@ use super::super::{
     desired::{DesiredBackend, DesiredService},
     diff::{Plan, Room, diff},
     reclaim::Unused,
+    slow_start::WHOLE,
 };
 use crate::{
     config::model::{Family, Protocol, Scheduler},
@@ -28,11 +31,11 @@ use crate::{
 };
 
 const ROOM: Room = Room { services: 64, backends: 512, ring_slots: 65_536, leads: 256, vips: 256 };
-pub(super) const SMALL: Room =
+pub(in crate::plan) const SMALL: Room =
     Room { services: 8, backends: 64, ring_slots: 4096, leads: 32, vips: 16 };
 /// From one sweep to the next.
 const SWEEP: Duration = Duration::from_secs(2);
-pub(super) const HOP: NextHop = NextHop {
+pub(in crate::plan) const HOP: NextHop = NextHop {
     destination: [2; 6],
     vlan: 0,
     source: [4; 6],
@@ -43,13 +46,13 @@ pub(super) const HOP: NextHop = NextHop {
 
 /// What the maps would hold.
 #[derive(Default)]
-pub(super) struct Memory {
-    pub(super) services: BTreeMap<u16, Service>,
-    pub(super) backends: BTreeMap<u32, Backend>,
+pub(in crate::plan) struct Memory {
+    pub(in crate::plan) services: BTreeMap<u16, Service>,
+    pub(in crate::plan) backends: BTreeMap<u32, Backend>,
     arena: BTreeMap<u32, u32>,
     leads: BTreeMap<Virtual, u16>,
-    pub(super) vips: BTreeSet<IpAddr>,
-    pub(super) backend_addresses: BTreeSet<IpAddr>,
+    pub(in crate::plan) vips: BTreeSet<IpAddr>,
+    pub(in crate::plan) backend_addresses: BTreeSet<IpAddr>,
 }
 
 impl Memory {
@@ -84,6 +87,10 @@ impl Memory {
         (offset..offset + service.ring.length()).map(|place| self.arena[&place]).collect()
     }
 
+    fn slots(&self, service: &Service) -> impl Iterator<Item = u32> {
+        self.places(service).into_iter().filter(|slot| *slot != NO_SLOT)
+    }
+
     /// What must hold whenever a packet may come.
     fn check(&self) {
         for (from, id) in &self.leads {
@@ -93,7 +100,7 @@ impl Memory {
             assert!(self.vips.contains(&from.vip), "{from:?} leads, but its bit is not set");
         }
         for (id, service) in &self.services {
-            for slot in self.places(service) {
+            for slot in self.slots(service) {
                 let backend = &self.backends[&slot];
                 assert!(backend.flags & BACKEND_PRESENT != 0, "service {id} draws a free slot");
                 assert_eq!(backend.service, *id, "service {id} draws another's backend");
@@ -114,8 +121,12 @@ impl Memory {
                 let from = Virtual { vip: *vip, port: wanted.port, protocol: wanted.protocol };
                 assert_eq!(self.leads[&from], *id);
             }
+            if service.ring.scheduler() == scheduler::QUIC {
+                // It also leads to backends that take no new connections: `quic`'s tests.
+                continue;
+            }
             let drawn: BTreeSet<[u8; 2]> =
-                self.places(service).iter().map(|slot| self.backends[slot].port).collect();
+                self.slots(service).map(|slot| self.backends[&slot].port).collect();
             let usable: BTreeSet<[u8; 2]> = wanted
                 .backends
                 .iter()
@@ -135,14 +146,14 @@ impl Memory {
 }
 
 /// A kernel with everything that belongs to it.
-pub(super) struct World {
-    pub(super) memory: Memory,
-    pub(super) applied: Applied,
+pub(in crate::plan) struct World {
+    pub(in crate::plan) memory: Memory,
+    pub(in crate::plan) applied: Applied,
     resting: Vec<(u32, u32)>,
-    pub(super) services: Vec<(u16, DesiredService)>,
+    pub(in crate::plan) services: Vec<(u16, DesiredService)>,
     unused: Unused,
     now: Instant,
-    pub(super) hops: HashMap<IpAddr, NextHop>,
+    pub(in crate::plan) hops: HashMap<IpAddr, NextHop>,
     room: Room,
 }
 
@@ -162,11 +173,16 @@ impl Default for World {
 }
 
 impl World {
+    /// One with room for a Maglev table.
+    pub(super) fn with_room() -> Self {
+        Self { room: Room { ring_slots: 262_144, ..ROOM }, ..Self::default() }
+    }
+
     pub(super) fn with_backends(backends: u32) -> Self {
         Self { room: Room { backends, ..ROOM }, ..Self::default() }
     }
 
-    pub(super) fn carry_out(&mut self, desired: &[DesiredService]) -> Plan {
+    pub(in crate::plan) fn carry_out(&mut self, desired: &[DesiredService]) -> Plan {
         let plan = diff(&self.applied, desired, &self.hops, self.room, &self.resting)
             .expect("room enough");
         self.services = plan.services.iter().copied().zip(desired.iter().cloned()).collect();
@@ -186,7 +202,7 @@ impl World {
     }
 
     /// Looks for what is free; returns what was freed.
-    pub(super) fn sweep(&mut self, busy: &[u32]) -> Vec<Operation> {
+    pub(in crate::plan) fn sweep(&mut self, busy: &[u32]) -> Vec<Operation> {
         self.now += SWEEP;
         let gauges = |slot| Gauges { active: u64::from(busy.contains(&slot)), ..Gauges::default() };
         let freed = self.unused.reclaim(&self.applied, &self.services, self.now, gauges);
@@ -195,7 +211,7 @@ impl World {
     }
 
     /// Another daemon, which knows only what lies in the maps.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::plan) fn restart(&mut self) {
         let memory = &self.memory;
         let present = memory.services.iter().filter(|(_, one)| one.flags & SERVICE_PRESENT != 0);
         let services = present.map(|(id, service)| {
@@ -217,7 +233,7 @@ impl World {
 }
 
 /// A service on 10.0.0.`number`, port 80, with backends that differ in their ports.
-pub(super) fn service(
+pub(in crate::plan) fn service(
     number: u8,
     scheduler: Scheduler,
     backends: &[(u16, u16, bool)],
@@ -229,6 +245,7 @@ pub(super) fn service(
         family: Family::V4,
         vips: [IpAddr::from([10, 0, 0, number])].into(),
         scheduler,
+        slow_start: Duration::ZERO,
         timeouts: Timeouts::new(3000, 100, 200, 200),
         flags: 0,
         backends: backends
@@ -236,6 +253,8 @@ pub(super) fn service(
             .map(|(port, weight, usable)| DesiredBackend {
                 endpoint: SocketAddr::from(([10, 0, 1, number], *port)),
                 weight: *weight,
+                share: WHOLE,
+                server_id: None,
                 usable: *usable && *weight > 0,
                 health: if *usable { Health::Healthy } else { Health::Unhealthy },
                 hop: Some(HOP),

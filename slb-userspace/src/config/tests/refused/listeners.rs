@@ -1,7 +1,7 @@
 //! `[[instance.listener]]` and the server groups it names.
 
 use super::refuses;
-use crate::config::tests::{VALID, changed, refused_once};
+use crate::config::tests::{VALID, accepted, changed, refused_once};
 
 #[test]
 fn two_listeners_of_one_protocol_and_port_are_refused() {
@@ -38,8 +38,38 @@ fn an_unknown_scheduler_is_refused_with_the_one_that_was_meant() {
         "\"wlcc\"",
         "\"wlcc\"",
         "scheduler \"wlcc\" is not known",
-        "did you mean \"wlc\"? one of wrr, rr, wlc, lc, sh, mh",
+        "did you mean \"wlc\"? one of wrr, rr, wlc, lc, sh, mh, tch, sed, nq, qch",
     );
+}
+
+#[test]
+fn qch_on_a_tcp_listener_is_refused() {
+    refuses(
+        "\"wrr\"",
+        "\"qch\"",
+        "\"qch\"",
+        "scheduler \"qch\" has no meaning on a tcp listener",
+        "it reads QUIC connection IDs; \"tch\" hashes addresses and ports of both ends",
+    );
+}
+
+#[test]
+fn one_server_id_for_two_backends_of_a_family_is_refused_and_for_two_families_is_not() {
+    let with = |second: &str| {
+        let backends = format!(
+            "scheduler = \"qch\"\nbackends = [\
+             {{ address = \"10.0.1.31\", port = 443, server_id = 7 }}, \
+             {{ address = \"{second}\", port = 443, server_id = 7 }}, "
+        );
+        changed("backends = [{ address = \"10.0.1.21\"", &(backends + "{ address = \"10.0.1.21\""))
+    };
+    refused_once(
+        &with("10.0.1.32"),
+        "\"qch\"",
+        "server_id 7 is given to 10.0.1.31:443 and 10.0.1.32:443",
+        "a server id names one backend",
+    );
+    accepted(&with("fd01::32"));
 }
 
 #[test]
