@@ -12,7 +12,7 @@ use crate::{
     maps::{self, Maps},
 };
 
-/// Runs the operations of a request; returns how many were done.
+/// Runs the operations of a request; returns a bit for each that was done.
 #[inline(always)]
 pub fn run(context: &XdpContext) -> u32 {
     let now = maps::tick();
@@ -29,7 +29,7 @@ pub fn run(context: &XdpContext) -> u32 {
             4 => apply::<1>(&operation, now),
             _ => apply::<3>(&operation, now),
         };
-        done += u32::from(changed);
+        done |= u32::from(changed) << number;
         number += 1;
     }
     done

@@ -28,6 +28,8 @@ pub mod opening;
 #[cfg(target_arch = "bpf")]
 pub mod pipeline;
 #[cfg(target_arch = "bpf")]
+pub mod sequences;
+#[cfg(target_arch = "bpf")]
 pub mod services;
 #[cfg(target_arch = "bpf")]
 pub mod stats;

@@ -118,6 +118,12 @@ pub fn service_of(id: u16) -> Option<&'static Service> {
     (service.flags & SERVICE_PRESENT != 0).then_some(service)
 }
 
+/// The sequence numbers of a line, as one word.
+#[inline(always)]
+pub fn sequences_of<const W: usize>(line: u32) -> Option<*mut u64> {
+    if W == 1 { SEQUENCES4.get_ptr_mut(line) } else { SEQUENCES6.get_ptr_mut(line) }
+}
+
 /// A backend slot, in use or not.
 #[inline(always)]
 pub fn backend_of(slot: u32) -> Option<&'static Backend> {

@@ -11,7 +11,7 @@ use slb_common::{
 use crate::{
     connections::{
         lookup::{Entry, find},
-        store::Side,
+        store::{Side, Store},
         tcp_state::{reopens, tcp},
         transition::track,
     },
@@ -20,8 +20,8 @@ use crate::{
     maps::{self, Maps, backend_of},
     neighbours,
     packet::{Frame, Short, Step},
-    parse::{self, Packet, TCP, link, transport},
-    services, stats,
+    parse::{self, Packet, TCP, UDP, link, transport},
+    sequences, services, stats,
 };
 
 /// Where a packet's connection is looked for.
@@ -111,10 +111,15 @@ fn balance<const W: usize, const RARE: bool>(
     }
     let mut hop = NextHop::default();
     match side {
+        Side::Vip if look != Look::Opened && leaves(packet, &entry) => return Err(Verdict::ToOpen),
         Side::Vip => backend_hop(&entry, &mut hop)?,
         Side::Backend => client_hop(context, packet, &entry, &mut hop)?,
     }
-    track(Maps, &entry, side, packet.ports.flags, now);
+    if sequences::note(Frame::of(context), packet, &entry, side, look == Look::Opened) {
+        track(Maps, &entry, side, packet.ports.flags, now);
+    } else {
+        entry.line.touch(entry.seen, now);
+    }
     let (old, new) = match side {
         Side::Vip => (&entry.vip, &entry.backend),
         Side::Backend => (&entry.backend, &entry.vip),
@@ -140,6 +145,12 @@ fn begins_anew<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W>)
         && packet.network.protocol == TCP
         && packet.ports.flags & (tcp::SYN | tcp::ACK) == tcp::SYN
         && reopens(entry.control.state())
+}
+
+/// True for a datagram whose flow goes to a backend that has failed: it is opened anew.
+#[inline(always)]
+fn leaves<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
+    packet.network.protocol == UDP && Store::<W>::left(Maps, entry.seen)
 }
 
 /// The next hop to a connection's backend.

@@ -12,6 +12,11 @@ use etherparse::{
 /// An Ethernet address.
 pub type Mac = [u8; 6];
 
+/// Sequence number of the SYN that a client of the tests sends.
+pub const CLIENT_START: u32 = 0x1020_3040;
+/// Sequence number of the SYN-ACK that a backend of the tests sends.
+pub const BACKEND_START: u32 = 0x5060_7080;
+
 /// Flags of a TCP segment.
 pub mod flags {
     /// No more data from the sender.
@@ -49,6 +54,10 @@ pub struct Packet {
     pub fragment: Option<(u16, bool)>,
     /// What the network carries.
     pub transport: Transport,
+    /// TCP: sequence number of the first byte, or of SYN or FIN.
+    pub sequence: u32,
+    /// TCP: acknowledgement number, whether the flag is set or not.
+    pub acknowledgement: u32,
     /// What the transport carries.
     pub payload: Vec<u8>,
     /// Zero bytes behind the packet that bring the frame to Ethernet's least length.
@@ -89,6 +98,12 @@ impl Packet {
         Self::of(source, destination, Transport::Tcp { flags, options: Vec::new() })
     }
 
+    /// The same packet with these sequence and acknowledgement numbers.
+    #[must_use]
+    pub fn numbered(self, sequence: u32, acknowledgement: u32) -> Self {
+        Self { sequence, acknowledgement, ..self }
+    }
+
     /// A UDP datagram of a few bytes between two endpoints.
     pub fn udp(source: SocketAddr, destination: SocketAddr) -> Self {
         let transport = Transport::Udp { checksum: Checksum::Right };
@@ -107,6 +122,8 @@ impl Packet {
             extras: Vec::new(),
             fragment: None,
             transport,
+            sequence: CLIENT_START,
+            acknowledgement: BACKEND_START,
             payload: Vec::new(),
             padding: 0,
         }
@@ -234,8 +251,8 @@ impl Packet {
         let (source, destination) = (self.source.port(), self.destination.port());
         match &self.transport {
             Transport::Tcp { flags, options } => {
-                let mut header = TcpHeader::new(source, destination, 0x1020_3040, 4096);
-                header.acknowledgment_number = 0x5060_7080;
+                let mut header = TcpHeader::new(source, destination, self.sequence, 4096);
+                header.acknowledgment_number = self.acknowledgement;
                 header.fin = flags & flags::FIN != 0;
                 header.syn = flags & flags::SYN != 0;
                 header.rst = flags & flags::RST != 0;

@@ -9,8 +9,9 @@ pub const CUT: u16 = 1;
 /// Lower the reach of a bucket: `slot` is the bucket, `value` the new reach.
 pub const LOWER_REACH: u16 = 2;
 
-/// Operations of one request.
-pub const LENGTH: usize = 64;
+/// Operations of one request: the program returns a bit for each that it has done, the first one's
+/// lowest.
+pub const LENGTH: usize = 32;
 /// Bytes before the first operation: a frame of a test run must hold an Ethernet header.
 pub const HEADER: usize = 16;
 

@@ -29,6 +29,8 @@ pub(super) struct Memory<const W: usize> {
 
 pub(super) static SEED: LazyLock<Seed> = LazyLock::new(Seed::fixed);
 pub(super) const SYN_TIMEOUT: u32 = 100;
+/// The slot of a backend that has failed.
+pub(super) const LEFT_SLOT: u32 = 15;
 const TIMEOUTS: Timeouts = Timeouts::new(3000, SYN_TIMEOUT, 200, 200);
 
 impl<const W: usize> Memory<W> {
@@ -86,6 +88,10 @@ impl<const W: usize> Store<W> for &Memory<W> {
                 self.gauges[slot as usize][1].fetch_add(delta, SeqCst)
             }
         };
+    }
+
+    fn left(self, seen: Seen) -> bool {
+        seen.slot() == LEFT_SLOT
     }
 
     fn untie(self, line: Line<W>) {

@@ -2,7 +2,8 @@
 //! both directions because the bucket comes from the client's endpoint alone.
 //!
 //! [`lookup`] reads without a lock; [`insert`] is the only place that makes an entry, after
-//! [`sight`] has looked at each bucket; [`transition`] changes states, [`tcp_state`] says to which.
+//! [`sight`] has looked at each bucket; [`transition`] changes states, [`tcp_state`] says to which,
+//! [`windows`] whether a segment may be believed.
 //! All of them stand on [`store`] (where the table lies), [`bucket`] and [`line`].
 //! ADR 1 has the measurements behind this shape.
 
@@ -14,6 +15,7 @@ pub mod sight;
 pub mod store;
 pub mod tcp_state;
 pub mod transition;
+pub mod windows;
 
 #[cfg(test)]
 mod memory;

@@ -79,7 +79,10 @@ pub fn sight<const W: usize, S: Store<W>>(
                     // It changed hands while it was read: what was read belongs to nobody.
                     return Sighting(MOVED);
                 }
-                if !reopens(control.state()) && !line.expired(store, control, now) {
+                let over = reopens(control.state())
+                    || line.expired(store, control, now)
+                    || is_udp(control.state()) && store.left(line.seen());
+                if !over {
                     return Sighting(if same { EXISTS } else { TUPLE_IN_USE });
                 }
                 // The former connection of these endpoints is over: its place is free.
@@ -97,6 +100,12 @@ pub fn sight<const W: usize, S: Store<W>>(
         }
     }
     Sighting(entries << 8 | best << 16 | best_way << 24)
+}
+
+/// True for the states of UDP flows.
+#[inline(always)]
+const fn is_udp(now: u8) -> bool {
+    now == state::UDP_NEW || now == state::UDP_SEEN
 }
 
 /// How gladly a place is taken.

@@ -1,7 +1,7 @@
 //! The table's surroundings, and what a connection is found by.
 
 use slb_common::{
-    connection::{Class, Control},
+    connection::{Class, Control, Seen},
     hash::{Hash, Seed},
 };
 
@@ -24,6 +24,9 @@ pub trait Store<const W: usize>: Copy {
     fn seed(self) -> &'static Seed;
     /// Ticks after which an entry of a service in this state has expired; `None`: it is gone.
     fn timeout(self, service: u16, state: u8) -> Option<u32>;
+    /// True if the backend of an entry has failed: UDP flows leave it with their next packet.
+    fn left(self, seen: Seen) -> bool;
+
     /// Finds the line of a key: [`locate`], by whatever call the surroundings want.
     fn locate(self, key: &Key<'_, W>, side: Side) -> Option<u32> {
         locate(self, key, side)

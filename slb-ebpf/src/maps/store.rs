@@ -1,9 +1,9 @@
 //! The connection tables in the maps, and the gauges that count their entries.
 
 use slb_common::{
-    connection::{Class, Control},
+    connection::{Class, Control, Seen},
     hash::{Hash, Seed},
-    service::Gauges,
+    service::{BACKEND_DOWN, Gauges},
 };
 
 use super::{
@@ -67,6 +67,11 @@ impl<const W: usize> Store<W> for Maps {
     #[inline(always)]
     fn timeout(self, service: u16, state: u8) -> Option<u32> {
         service_of(service).map(|service| service.timeouts.of(state))
+    }
+
+    #[inline(always)]
+    fn left(self, seen: Seen) -> bool {
+        backend_of(seen.slot()).is_some_and(|backend| backend.flags & BACKEND_DOWN != 0)
     }
 
     #[inline(always)]

@@ -6,8 +6,9 @@ use std::{
 };
 
 use slb_common::connection::{
-    BUCKET_WORDS_V4, BUCKET_WORDS_V6, BucketWord, Control, EXTRA_SHIFT, Seen, TICK_SHIFT, WAYS,
-    endpoint_address, endpoint_extra, endpoint_port, line_words, offset,
+    BUCKET_WORDS_V4, BUCKET_WORDS_V6, BucketWord, Control, EXTRA_SHIFT, Seen, Sequences,
+    TICK_SHIFT, Ties, Translation, WAYS, endpoint_address, endpoint_extra, endpoint_port,
+    line_words, offset,
 };
 
 use super::words::address;
@@ -25,6 +26,8 @@ use crate::{
 pub struct Table {
     v4: Mapping<[u64; BUCKET_WORDS_V4]>,
     v6: Mapping<[u64; BUCKET_WORDS_V6]>,
+    sequences_v4: Mapping<u64>,
+    sequences_v6: Mapping<u64>,
 }
 
 /// One line as it was when it was read.
@@ -48,6 +51,12 @@ pub struct Line {
     pub vip: SocketAddr,
     /// Backend.
     pub backend: SocketAddr,
+    /// Index of the next hop to the client; 0: none is kept.
+    pub client_hop: u16,
+    /// What it holds elsewhere.
+    pub ties: Ties,
+    /// How its packets are rewritten.
+    pub translation: Translation,
 }
 
 /// What a sweep looks at of a line.
@@ -74,6 +83,8 @@ impl Table {
         Ok(Self {
             v4: object.mapping("CONNECTIONS4", Access::Read)?,
             v6: object.mapping("CONNECTIONS6", Access::Read)?,
+            sequences_v4: object.mapping("SEQUENCES4", Access::Read)?,
+            sequences_v6: object.mapping("SEQUENCES6", Access::Read)?,
         })
     }
 
@@ -109,6 +120,15 @@ impl Table {
             Family::V4 => line::<1>(self.v4.words(slot / WAYS), family, slot),
             Family::V6 => line::<3>(self.v6.words(slot / WAYS), family, slot),
         }
+    }
+
+    /// The sequence numbers of a line; 0 in both: none were seen.
+    pub fn sequences(&self, family: Family, slot: u32) -> Sequences {
+        let numbers = match family {
+            Family::V4 => &self.sequences_v4,
+            Family::V6 => &self.sequences_v6,
+        };
+        Sequences(numbers.get(slot))
     }
 
     /// Every live line of a family.
@@ -153,6 +173,8 @@ fn line<const W: usize>(bucket: &[AtomicU64], family: Family, slot: u32) -> Opti
     let vip = words(offset::vip::<W>());
     let backend = words(offset::backend::<W>());
     let seen = Seen(word(offset::seen::<W>()));
+    let ties = Ties(word(offset::ties::<W>()));
+    let translation = Translation(word(offset::translation::<W>()));
     let after = Control(word(offset::CONTROL));
     (after.live() && after.generation() == control.generation()).then(|| Line {
         family,
@@ -164,6 +186,9 @@ fn line<const W: usize>(bucket: &[AtomicU64], family: Family, slot: u32) -> Opti
         client: socket_address(family, &client),
         vip: socket_address(family, &vip),
         backend: socket_address(family, &backend),
+        client_hop: endpoint_extra(&backend),
+        ties,
+        translation,
     })
 }
 

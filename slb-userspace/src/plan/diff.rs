@@ -10,8 +10,8 @@ use std::{
 use slb_common::{
     next_hop::NextHop,
     service::{
-        self, BACKEND_PRESENT, Backend, Ring, SERVICE_PRESENT, SERVICE_STOPPED, Service,
-        WEIGHT_UNITS,
+        self, BACKEND_DOWN, BACKEND_PRESENT, Backend, Ring, SERVICE_PRESENT, SERVICE_STOPPED,
+        Service, WEIGHT_UNITS,
     },
 };
 
@@ -222,7 +222,7 @@ impl<'a> Planner<'a> {
             address: words(backend.endpoint.ip()),
             hop,
             port: backend.endpoint.port().to_be_bytes(),
-            flags: BACKEND_PRESENT,
+            flags: BACKEND_PRESENT | failed(backend.health),
             weight: units(service.scheduler, backend),
             service: id,
             generation,
@@ -329,6 +329,11 @@ fn units(scheduler: Scheduler, backend: &DesiredBackend) -> u16 {
     let units = u32::from(weight) * u32::from(WEIGHT_UNITS);
     // A tenth of the least weight is ten units: nothing above 0 becomes 0.
     (units * u32::from(backend.share) / u32::from(WHOLE)) as u16
+}
+
+/// The flag of a backend that has failed.
+const fn failed(health: Health) -> u16 {
+    if matches!(health, Health::Unhealthy) { BACKEND_DOWN } else { 0 }
 }
 
 /// The number that stands for a health in the kernel.

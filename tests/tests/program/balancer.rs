@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use slb_common::{
     Verdict,
     next_hop::{HOP_VALID, NextHop},
-    service::{BACKEND_PRESENT, Backend, Ring, Service, scheduler},
+    service::{BACKEND_DOWN, BACKEND_PRESENT, Backend, Ring, Service, scheduler},
 };
 use slb_tests::packets::{Mac, Packet};
 use slb_userspace::{
@@ -164,7 +164,7 @@ impl Balancer {
             address: words(target.address.ip()),
             hop,
             port: target.address.port().to_be_bytes(),
-            flags: BACKEND_PRESENT,
+            flags: BACKEND_PRESENT | if target.failed { BACKEND_DOWN } else { 0 },
             weight: target.weight,
             service,
             generation: target.generation,
@@ -266,6 +266,13 @@ impl Balancer {
         let entries = self.entries();
         let [entry] = entries[..] else { panic!("one entry was expected: {entries:#?}") };
         entry
+    }
+
+    /// What is known of where the only entry stands: the client's next number, the backend's.
+    pub(crate) fn sequences(&self) -> (u32, u32) {
+        let entry = self.entry();
+        let known = self.kernel.table.sequences(entry.family, entry.slot);
+        (known.end(), known.acknowledged())
     }
 
     /// The gauges of a slot: active, inactive.

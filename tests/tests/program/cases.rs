@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use slb_common::Verdict;
-use slb_tests::packets::{Mac, Packet, flags};
+use slb_tests::packets::{BACKEND_START, CLIENT_START, Mac, Packet, flags};
 use slb_userspace::config::model::{Family, Protocol};
 
 use super::{
@@ -80,7 +80,9 @@ impl Case {
 
     /// A packet from a client to a VIP: of these flags, if it is TCP.
     pub(crate) fn to_vip(self, client: SocketAddr, vip: SocketAddr, tcp: u8) -> Packet {
+        let sequence = CLIENT_START + u32::from(tcp & flags::SYN == 0);
         Packet { macs: (CLIENT_MAC, FRONT_MAC), ..self.packet(client, vip, tcp) }
+            .numbered(sequence, BACKEND_START + 1)
     }
 
     /// A packet that opens a connection of the first client.
@@ -95,7 +97,9 @@ impl Case {
 
     /// A packet from a backend to a client.
     pub(crate) fn reply(self, backend: SocketAddr, client: SocketAddr, tcp: u8) -> Packet {
+        let sequence = BACKEND_START + u32::from(tcp & flags::SYN == 0);
         Packet { macs: ([2, 0, 0, 0, 1, 1], OWN_MAC), ..self.packet(backend, client, tcp) }
+            .numbered(sequence, CLIENT_START + 1)
     }
 
     /// The first backend's answer to the first client's first packet.

@@ -21,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) interface: u32,
     /// How often its slot has been used before.
     pub(crate) generation: u8,
+    /// Its health check has failed.
+    pub(crate) failed: bool,
 }
 
 impl Target {
@@ -31,7 +33,15 @@ impl Target {
             IpAddr::V6(ip) => ip.octets()[15],
         };
         let mac = [2, 0, 0, 0, 1, last];
-        Self { address, weight: 1, mac, vlan: 0, interface: ELSEWHERE, generation: 0 }
+        Self {
+            address,
+            weight: 1,
+            mac,
+            vlan: 0,
+            interface: ELSEWHERE,
+            generation: 0,
+            failed: false,
+        }
     }
 }
 

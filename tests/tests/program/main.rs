@@ -11,6 +11,7 @@ mod loaded;
 
 mod counting;
 mod forwarding;
+mod lifetimes;
 mod links;
 mod malformed;
 mod passing;
