@@ -1,5 +1,6 @@
 //! The sweep: ends entries whose time is over and lowers what searches need to look at. It reads
-//! the tables through the mapping and changes them only by the program `table_batch`.
+//! the tables through the mapping and changes them only by the program `table_batch`. Both ends of
+//! a connection that ends so are told by resets.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,7 +10,7 @@ use std::{
 use aya::programs::TestRunOptions;
 use slb_common::{
     connection::{
-        BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Control, Seen, WAYS,
+        BUCKETS_ALWAYS, BUCKETS_PER_CLIENT, Control, WAYS,
         batch::{CUT, EXPIRE, HEADER, LENGTH, LOWER_REACH, Operation},
         expired,
     },
@@ -21,19 +22,25 @@ use zerocopy::IntoBytes;
 use crate::{
     bpf::{Error, load::Object},
     config::model::Family,
-    maps::{Kernel, table::tick},
+    maps::{
+        Kernel,
+        table::{Glance, tick},
+    },
+    resets::{self, End, Frame},
 };
 
 /// From the start of one sweep to the start of the next.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 
-/// What a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a sweep or a cut did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Live entries that were met.
     pub live: u64,
     /// Entries that it ended.
     pub ended: u64,
+    /// What tells the ends of the connections among them.
+    pub resets: Vec<Frame>,
 }
 
 /// Ends every expired entry of a family; the next hops to clients of all that it meets go into
@@ -63,11 +70,11 @@ pub fn sweep(
             operations.push(operation(family, line.slot, line.control, EXPIRE));
         }
     });
-    swept.ended = run(object, &operations)?;
+    end_all(object, kernel, &operations, End::Expired, &mut swept)?;
     Ok(swept)
 }
 
-/// Ends entries that `doomed` names, live as they may be.
+/// Ends the entries that `doomed` names, live as they may be.
 ///
 /// # Errors
 /// The kernel refused a batch.
@@ -75,15 +82,52 @@ pub fn cut(
     object: &mut Object,
     kernel: &Kernel,
     family: Family,
-    doomed: impl Fn(Seen, u16) -> bool,
-) -> Result<u64, Error> {
-    let mut operations = Vec::new();
+    doomed: impl Fn(&Glance) -> bool,
+) -> Result<Swept, Error> {
+    let (mut swept, mut operations) = (Swept::default(), Vec::new());
     kernel.table.scan(family, |line| {
-        if doomed(line.seen, line.service) {
+        swept.live += 1;
+        if doomed(line) {
             operations.push(operation(family, line.slot, line.control, CUT));
         }
     });
-    run(object, &operations)
+    end_all(object, kernel, &operations, End::Cut, &mut swept)?;
+    Ok(swept)
+}
+
+/// Ends entries and notes how their ends are told. What that takes is read before they end, and
+/// thrown away where one has not ended: a packet has come in between.
+fn end_all(
+    object: &mut Object,
+    kernel: &Kernel,
+    operations: &[Operation],
+    why: End,
+    swept: &mut Swept,
+) -> Result<(), Error> {
+    for batch in operations.chunks(LENGTH) {
+        let frames: Vec<Vec<Frame>> =
+            batch.iter().map(|operation| frames(kernel, operation, why)).collect();
+        let done = run(object, batch)?;
+        swept.ended += u64::from(done.count_ones());
+        for (number, frames) in frames.into_iter().enumerate() {
+            if done >> number & 1 != 0 {
+                swept.resets.extend(frames);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The resets of the entry that an operation would end.
+fn frames(kernel: &Kernel, operation: &Operation, why: End) -> Vec<Frame> {
+    let control = Control(operation.expected);
+    if !resets::told(why, control) {
+        return Vec::new();
+    }
+    let family = if operation.family == 4 { Family::V4 } else { Family::V6 };
+    let line = kernel.table.line(family, operation.slot);
+    line.filter(|line| line.control == control)
+        .map_or_else(Vec::new, |line| resets::frames(kernel, &line))
 }
 
 /// Lowers the reach of buckets whose further entries are gone. The bucket words are read before
@@ -125,7 +169,9 @@ pub fn lower_reach(
             value: u64::from(needed),
         })
         .collect();
-    run(object, &operations)
+    operations
+        .chunks(LENGTH)
+        .try_fold(0, |sum, batch| Ok(sum + u64::from(run(object, batch)?.count_ones())))
 }
 
 /// Which of its client's buckets an entry lies in.
@@ -155,17 +201,13 @@ const fn operation(family: Family, slot: u32, control: Control, kind: u16) -> Op
     Operation { slot, family: number(family), kind, expected: control.0, value: 0 }
 }
 
-/// Runs operations in batches; returns how many were done.
-fn run(object: &mut Object, operations: &[Operation]) -> Result<u64, Error> {
-    let mut done = 0;
-    for batch in operations.chunks(LENGTH) {
-        let mut request = vec![0; HEADER];
-        request.extend_from_slice(batch.as_bytes());
-        // Past the operations the frame is zero: family 0, slot 0, expecting nothing.
-        request.resize(HEADER + LENGTH * size_of::<Operation>(), 0);
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(&request);
-        done += u64::from(object.run("table_batch", options)?.return_value);
-    }
-    Ok(done)
+/// Runs one batch; returns a bit for each operation that was done.
+fn run(object: &mut Object, batch: &[Operation]) -> Result<u32, Error> {
+    let mut request = vec![0; HEADER];
+    request.extend_from_slice(batch.as_bytes());
+    // Past the operations the frame is zero: family 0, slot 0, expecting nothing.
+    request.resize(HEADER + LENGTH * size_of::<Operation>(), 0);
+    let mut options = TestRunOptions::new();
+    options.data_in = Some(&request);
+    Ok(object.run("table_batch", options)?.return_value)
 }

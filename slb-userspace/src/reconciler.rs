@@ -1,12 +1,13 @@
 //! Fetch, plan, apply: the one path by which anything gets into the kernel's maps.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
     time::Instant,
 };
 
 use slb_common::{
+    connection::Control,
     meta::Meta,
     next_hop::NextHop,
     service::{BACKEND_PRESENT, SERVICE_PRESENT},
@@ -16,7 +17,7 @@ use crate::{
     bpf::{Error as BpfError, load::Object},
     config::model::Family,
     expiry::{self, Swept},
-    maps::{Kernel, Operation, operation::Addresses},
+    maps::{Kernel, Operation, operation::Addresses, table::Glance},
     plan::{
         applied::{Applied, AppliedService},
         desired::DesiredService,
@@ -153,6 +154,7 @@ impl Reconciler {
                 expiry::lower_reach(&mut self.object, &self.kernel, family, &self.meta.seed)?;
                 swept.live += one.live;
                 swept.ended += one.ended;
+                swept.resets.extend(one.resets);
             }
         }
         self.kernel.forget_client_hops(&client_hops);
@@ -194,15 +196,28 @@ impl Reconciler {
         })
     }
 
-    /// Ends all entries of a backend slot.
+    /// Ends all entries of some backend slots that `doomed` names.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn cut(&mut self, slot: u32) -> Result<u64, BpfError> {
-        [Family::V4, Family::V6].into_iter().try_fold(0, |sum, family| {
-            let doomed = |seen: slb_common::connection::Seen, _| seen.slot() == slot;
-            Ok(sum + expiry::cut(&mut self.object, &self.kernel, family, doomed)?)
-        })
+    pub fn cut(
+        &mut self,
+        slots: &BTreeSet<u32>,
+        doomed: impl Fn(Control) -> bool,
+    ) -> Result<Swept, BpfError> {
+        let mut swept = Swept::default();
+        let any = |slot: &u32| !crate::plan::applied::idle(self.kernel.gauges(*slot));
+        if !slots.iter().any(any) {
+            return Ok(swept);
+        }
+        for family in [Family::V4, Family::V6] {
+            let named = |line: &Glance| slots.contains(&line.seen.slot()) && doomed(line.control);
+            let one = expiry::cut(&mut self.object, &self.kernel, family, named)?;
+            swept.live += one.live;
+            swept.ended += one.ended;
+            swept.resets.extend(one.resets);
+        }
+        Ok(swept)
     }
 }
 

@@ -1,6 +1,10 @@
 //! What is to be seen: configuration, health and the kernel's counters put together for the API.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use slb_common::{Verdict, connection::TICK_SHIFT, service::Gauges};
 
@@ -30,6 +34,8 @@ pub struct View<'a> {
     pub interfaces: Vec<InterfaceStatus>,
     /// How it runs.
     pub xdp_mode: XdpMode,
+    /// Time that slots which drain have left.
+    pub drains: BTreeMap<u32, Duration>,
 }
 
 /// Everything.
@@ -123,10 +129,11 @@ fn listener_status(
             health,
             health_reason,
             admin,
+            drain_left_s: slot.and_then(|slot| drain_left(view, slot)),
             counts: slot_counts(reconciler, slot)?,
         });
     }
-    backends.extend(leaving(reconciler, slots)?);
+    backends.extend(leaving(view, reconciler, slots)?);
     Ok(ListenerStatus {
         protocol: listener.protocol,
         port: listener.port,
@@ -140,6 +147,7 @@ fn listener_status(
 
 /// Backends that are no longer configured but still have connections.
 fn leaving(
+    view: &View<'_>,
     reconciler: &Reconciler,
     slots: HashMap<SocketAddr, u32>,
 ) -> Result<Vec<BackendStatus>, Error> {
@@ -156,10 +164,16 @@ fn leaving(
                 health: ApiHealth::Unchecked,
                 health_reason: "being removed".to_owned(),
                 admin: Admin::Draining,
+                drain_left_s: drain_left(view, slot),
                 counts: slot_counts(reconciler, Some(slot))?,
             })
         })
         .collect()
+}
+
+/// Whole seconds that a slot may still drain, if that has an end.
+fn drain_left(view: &View<'_>, slot: u32) -> Option<u64> {
+    view.drains.get(&slot).map(|left| left.as_secs_f64().ceil() as u64)
 }
 
 fn health_of(view: &View<'_>, key: &TargetKey) -> (ApiHealth, String) {

@@ -112,7 +112,7 @@ fn stressed(family: Family, flows: u64, buckets: u32) -> (TableLab, u64) {
     lab.set_word(Word::Flows, flows).unwrap();
     let mut cut = 0;
     lab.run_on_two(program(family, "stress_v4", "stress_v6"), TIMES, |object, kernel| {
-        cut += expiry::cut(object, kernel, family, |seen, _| seen.slot() != 0)?;
+        cut += expiry::cut(object, kernel, family, |line| line.seen.slot() != 0)?.ended;
         let doubled = doubled(kernel, family);
         ensure!(doubled.is_none(), "twice in the table at once: {doubled:#?}");
         Ok(())
@@ -294,7 +294,7 @@ fn lowering_the_reach_hides_no_entry() {
         let full = reach(&lab);
         assert!(full.iter().sum::<u32>() > 100, "nothing reaches far");
         // Half of the flows go: by slot, which is the flow's last bits.
-        expiry::cut(&mut lab.object, &lab.kernel, family, |seen, _| seen.slot() >= 4).unwrap();
+        expiry::cut(&mut lab.object, &lab.kernel, family, |line| line.seen.slot() >= 4).unwrap();
         let seed = Seed::fixed();
         let lowered = expiry::lower_reach(&mut lab.object, &lab.kernel, family, &seed).unwrap();
         let less = reach(&lab);

@@ -21,6 +21,9 @@ pub const DEFAULT_WEIGHT: u16 = 100;
 /// Largest weight.
 pub const MAX_WEIGHT: u16 = 100;
 
+/// Longest time that a backend may drain, in seconds.
+pub const MAX_DRAIN_S: u64 = 900;
+
 /// Where the answer goes. Nobody listening any more is no error.
 pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
 
@@ -39,7 +42,8 @@ pub enum Command {
     BackendAdd(BackendAdd, Reply<ChangeReport>),
     /// Take a backend from a listener.
     BackendRemove(BackendRemove, Reply<ChangeReport>),
-    /// Set a backend's weight to 0, so that it takes no new connections and keeps its own.
+    /// Set a backend's weight to 0, so that it takes no new connections and keeps its own until
+    /// they end or a deadline.
     BackendDrain(BackendDrain, Reply<ChangeReport>),
     /// Change a backend's weight.
     BackendSetWeight(BackendSetWeight, Reply<ChangeReport>),
@@ -85,6 +89,9 @@ pub struct BackendDrain {
     pub listener: ListenerSelector,
     /// The backend to drain.
     pub backend: BackendSelector,
+    /// Seconds after which what is left is reset, 0–900; the listener's `drain_timeout` if absent.
+    #[serde(default, deserialize_with = "timeout", skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
     /// True: also if it is the last usable one.
     #[serde(default)]
     pub force: bool,
@@ -126,6 +133,15 @@ const fn default_weight() -> u16 {
 
 const fn default_role() -> Role {
     Role::Primary
+}
+
+fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    match Option::<u64>::deserialize(from)? {
+        Some(timeout) if timeout > MAX_DRAIN_S => {
+            Err(D::Error::custom(format!("timeout_s {timeout} is not between 0 and {MAX_DRAIN_S}")))
+        }
+        timeout => Ok(timeout),
+    }
 }
 
 fn weight<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {

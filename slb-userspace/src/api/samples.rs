@@ -77,6 +77,7 @@ fn backend(at: &str, weight: u16, [active, inactive, total]: [u64; 3]) -> Backen
         health: Health::Healthy,
         health_reason: "HTTP 200 in 1 ms".to_owned(),
         admin: Admin::Active,
+        drain_left_s: None,
         counts: Counts {
             active_connections: active,
             inactive_connections: inactive,

@@ -153,7 +153,8 @@ async fn every_field_of_a_change_arrives_and_its_answer_comes_back() {
     let error = answered(client.backend_remove(&remove).await.unwrap_err());
     assert_eq!(error.kind, ErrorKind::NotFound);
 
-    let drain = BackendDrain { listener: listener.clone(), backend, force: true };
+    let drain =
+        BackendDrain { listener: listener.clone(), backend, timeout_s: Some(30), force: true };
     let error = answered(client.backend_drain(&drain).await.unwrap_err());
     assert_eq!(error.kind, ErrorKind::Refused);
     assert_eq!(error.hint.as_deref(), Some("--force drains it all the same"));

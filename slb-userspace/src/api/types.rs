@@ -104,6 +104,9 @@ pub struct BackendStatus {
     pub health_reason: String,
     /// What the operator wants of it.
     pub admin: Admin,
+    /// Seconds until what is left of its connections is reset; absent: there is no deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_left_s: Option<u64>,
     /// Of this backend alone.
     #[serde(flatten)]
     pub counts: Counts,

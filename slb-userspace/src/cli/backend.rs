@@ -25,9 +25,10 @@ pub(super) enum Command {
     },
     /// Give a listener a backend
     Add(Add),
-    /// Take a backend from a listener; its connections may end by themselves
+    /// Take a backend from a listener; its connections may go on for its drain_timeout
     Remove(Remove),
-    /// Set a backend's weight to 0: no new connections, set-weight brings it back
+    /// Set a backend's weight to 0: no new connections, the others until a deadline; set-weight
+    /// brings it back
     Drain(Drain),
     /// Change a backend's weight
     SetWeight(SetWeight),
@@ -70,6 +71,9 @@ pub(super) struct Remove {
 pub(super) struct Drain {
     #[command(flatten)]
     which: Which,
+    /// Reset what is left after this time, 0s-900s [default: the listener's drain_timeout]
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    timeout: Option<u64>,
     /// Do it even if it is the listener's last usable backend
     #[arg(long)]
     force: bool,
@@ -125,8 +129,9 @@ pub(super) async fn run(
         Command::Remove(Remove { which: Which { listener, backend }, now, force }) => {
             client.backend_remove(&BackendRemove { listener, backend, now, force }).await?
         }
-        Command::Drain(Drain { which: Which { listener, backend }, force }) => {
-            client.backend_drain(&BackendDrain { listener, backend, force }).await?
+        Command::Drain(Drain { which: Which { listener, backend }, timeout, force }) => {
+            let drain = BackendDrain { listener, backend, timeout_s: timeout, force };
+            client.backend_drain(&drain).await?
         }
         Command::SetWeight(set) => client.backend_set_weight(&set.request()).await?,
     };
@@ -145,12 +150,16 @@ pub(super) fn row(backend: &BackendStatus) -> Vec<Cell> {
         Some(tone) => toned(word, tone),
         None => cell(word),
     };
-    let admin = (backend.admin != Admin::Active).then_some(Tone::Pending);
+    let tone_of_admin = (backend.admin != Admin::Active).then_some(Tone::Pending);
+    let admin = match backend.drain_left_s {
+        Some(left) => format!("{}, {left} s left", backend.admin.word()),
+        None => backend.admin.word().to_owned(),
+    };
     vec![
         cell(backend.endpoint().to_string()),
         number(backend.weight),
         cell(backend.role.word()),
-        tone(backend.admin.word(), admin),
+        tone(&admin, tone_of_admin),
         number(backend.counts.active_connections),
         number(backend.counts.inactive_connections),
         number(backend.counts.connections_total),
@@ -169,6 +178,13 @@ fn people(list: &BackendList, style: Style) -> String {
         [first].into_iter().chain(row(&one.backend)).collect()
     });
     render(style, 0, &columns, rows)
+}
+
+/// Seconds, with or without their unit.
+fn timeout(text: &str) -> Result<u64, String> {
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
+    let message = || format!("write 0s to {}s, e.g. 30s", command::MAX_DRAIN_S);
+    seconds.filter(|seconds| *seconds <= command::MAX_DRAIN_S).ok_or_else(message)
 }
 
 fn weight() -> impl TypedValueParser<Value = u16> {

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use std::time::Duration;
+
 use super::{differences, state::State};
 use crate::{
     api::{
@@ -43,9 +45,7 @@ pub(super) async fn answer(state: &mut State, command: Command) {
             let _ = reply.send(backend_remove(state, &remove).await);
         }
         Command::BackendDrain(drain, reply) => {
-            let BackendDrain { listener, backend, force } = drain;
-            let change = BackendSetWeight { listener, backend, weight: 0, force };
-            let _ = reply.send(backend_set_weight(state, &change).await);
+            let _ = reply.send(backend_drain(state, drain).await);
         }
         Command::BackendSetWeight(change, reply) => {
             let _ = reply.send(backend_set_weight(state, &change).await);
@@ -134,10 +134,24 @@ async fn backend_remove(
         Err(unknown) => return Err(unknown),
     };
     if remove.now {
-        let cut = slots.into_iter().try_fold(0, |sum, slot| Ok(sum + state.reconciler.cut(slot)?));
+        let slots = slots.into_iter().collect();
+        let cut = state.cut(&slots, |_| true);
         let cut = cut.map_err(|error: bpf::Error| ApiError::internal(error.to_string()))?;
         report.changes.push(format!("{cut} connections cut"));
     }
+    Ok(report)
+}
+
+async fn backend_drain(state: &mut State, drain: BackendDrain) -> Result<ChangeReport, ApiError> {
+    let BackendDrain { listener: selector, backend, timeout_s, force } = drain;
+    let default = listener(state, &selector)?.1.drain_timeout;
+    let timeout = timeout_s.map_or(default, Duration::from_secs);
+    let change = BackendSetWeight { listener: selector.clone(), backend, weight: 0, force };
+    let mut report = backend_set_weight(state, &change).await?;
+    let slots = slots_of(state, &selector, backend);
+    state.order_drain(&slots, timeout);
+    let seconds = timeout.as_secs();
+    report.changes.push(format!("its connections may go on for {seconds} s, then they are reset"));
     Ok(report)
 }
 

@@ -5,6 +5,7 @@ mod changes;
 mod differences;
 mod host;
 mod known;
+mod lifetimes;
 mod start;
 mod state;
 
@@ -86,6 +87,7 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
     let mut ramp = tokio::time::interval(slow_start::STEP);
     ramp.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        let deadline = state.next_deadline();
         tokio::select! {
             Some(change) = inbox.health.recv() => {
                 state.note_health(&change);
@@ -93,6 +95,7 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
                     state.note_health(&change);
                 }
                 state.reconcile_or_log();
+                state.reset_failed();
             }
             Some(change) = inbox.hops.recv() => {
                 state.note_hop(change);
@@ -116,6 +119,9 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
                 state.follow_host().await;
             }
             Some(command) = inbox.commands.recv() => changes::answer(state, command).await,
+            _ = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => {
+                state.end_drained();
+            }
             _ = sweep.tick() => state.sweep().await,
             _ = ramp.tick(), if state.ramps.ramping() => state.reconcile_or_log(),
             _ = hangup.recv() => match changes::reload(state).await {

@@ -1,6 +1,6 @@
 //! From a configuration to a running data plane, and back to none.
 
-use std::{os::unix::net::UnixStream, path::Path};
+use std::{collections::HashMap, os::unix::net::UnixStream, path::Path};
 
 use anyhow::Context;
 use tokio::{
@@ -20,6 +20,7 @@ use crate::{
         pins::Pins,
     },
     config::model::{Config, XdpMode},
+    drains::{Drains, now_ms},
     health::{Change, Checker},
     network::{ClientHopChange, HopChange, Resolver, links::LinkTable, neighbours, vips},
     overlay::Overlay,
@@ -28,6 +29,7 @@ use crate::{
         slow_start::Ramps,
     },
     reconciler::Reconciler,
+    resets,
 };
 
 /// Where those who know something send it.
@@ -101,6 +103,9 @@ impl Start<'_> {
                 "adopted the data plane of an earlier daemon"
             );
         }
+        let drains = Drains::read(&configured.daemon.state_dir, now_ms())
+            .context("deadlines of what drains, drains.json in daemon.state_dir")?;
+        let resets = resets::Sender::start().context("the socket for resets")?;
         let resolver = Resolver::start(senders.hops, senders.client_hop_sender)?;
         let desired = desired(&config, &circumstances);
         let ramps = Ramps::standing(&desired);
@@ -124,6 +129,9 @@ impl Start<'_> {
             own_interfaces,
             ramps,
             reconciler,
+            drains,
+            drain_timeouts: HashMap::new(),
+            resets,
             checker,
             resolver,
             interfaces,
@@ -131,6 +139,7 @@ impl Start<'_> {
             host_problems: Vec::new(),
             _lock: lock,
         };
+        state.follow_drains();
         state.follow_config().await;
         Ok(state)
     }

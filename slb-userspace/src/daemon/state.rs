@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
     path::PathBuf,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use slb_common::next_hop::NextHop;
@@ -12,6 +12,7 @@ use slb_common::next_hop::NextHop;
 use crate::{
     api::InterfaceStatus,
     config::model::{Backend, Config, Instance, Listener, XdpMode},
+    drains::{Drains, now_ms},
     health::{Change, Checker, Target, TargetKey},
     maps::Operation,
     network::{ClientHopChange, HopChange, Resolver},
@@ -21,6 +22,7 @@ use crate::{
         slow_start::Ramps,
     },
     reconciler::{Error, Reconciler},
+    resets,
     status::View,
 };
 
@@ -46,6 +48,12 @@ pub(super) struct State {
     pub(super) ramps: Ramps,
     /// The kernel's side.
     pub(super) reconciler: Reconciler,
+    /// What drains, and until when.
+    pub(super) drains: Drains,
+    /// How long connections of a service drain, by its id, as long as somebody remembers it.
+    pub(super) drain_timeouts: HashMap<u16, Duration>,
+    /// Tells the ends of connections that they are over.
+    pub(super) resets: resets::Sender,
     pub(super) checker: Checker,
     pub(super) resolver: Resolver,
     pub(super) interfaces: Vec<InterfaceStatus>,
@@ -96,6 +104,7 @@ impl State {
         let ramps = self.ramps.follow(&mut desired, Instant::now());
         let operations = self.reconciler.apply(desired, &self.circumstances.hops)?;
         self.ramps = ramps;
+        self.follow_drains();
         Ok(operations)
     }
 
@@ -110,16 +119,21 @@ impl State {
     /// Ends expired entries, and lets go of what only they needed.
     pub(super) async fn sweep(&mut self) {
         match self.reconciler.sweep() {
-            Ok(swept) if swept.ended > 0 => {
-                tracing::debug!(live = swept.live, ended = swept.ended, "swept");
+            Ok(swept) => {
+                if swept.ended > 0 {
+                    tracing::debug!(live = swept.live, ended = swept.ended, "swept");
+                }
+                self.resets.send(swept.resets);
             }
-            Ok(_) => {}
             Err(error) => tracing::error!("the sweep failed, entries stay: {error}"),
         }
+        self.reset_failed();
+        self.end_drained();
         match self.reconciler.reclaim() {
             Ok(0) => {}
             Ok(freed) => {
                 tracing::debug!(freed, "drained");
+                self.follow_drains();
                 self.reconcile_or_log();
                 self.resolver.set_addresses(self.backend_addresses());
                 self.follow_host().await;
@@ -193,6 +207,7 @@ impl State {
             unreachable: &self.unreachable(),
             interfaces: self.interfaces.clone(),
             xdp_mode: self.xdp_mode,
+            drains: self.drains.left(now_ms()),
         })
     }
 }

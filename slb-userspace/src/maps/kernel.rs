@@ -272,6 +272,15 @@ impl Kernel {
         Ok(())
     }
 
+    /// A next hop to clients, in use or not.
+    pub fn client_hop(&self, index: u16) -> NextHop {
+        if u32::from(index) < self.client_hops.len() {
+            self.client_hops.get(u32::from(index))
+        } else {
+            NextHop::default()
+        }
+    }
+
     /// Gives places of next hops to clients free that no connection names: stale at first, free
     /// the next time if no program has taken them up again meanwhile.
     pub fn forget_client_hops(&mut self, used: &HashSet<u16>) {

@@ -1,0 +1,86 @@
+//! Resets for both ends of a connection that the balancer ends: built from what the table knows
+//! ([`frame`]), sent past the kernel's stack by the data plane's own next hops ([`sender`]).
+
+mod frame;
+mod sender;
+
+use std::net::SocketAddr;
+
+use slb_common::{
+    connection::{Control, Sequences, state},
+    next_hop::NextHop,
+    service::mode,
+};
+
+pub use self::{
+    frame::{Frame, Segment},
+    sender::Sender,
+};
+use crate::maps::{Kernel, table::Line};
+
+/// Why an entry ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its time is over.
+    Expired,
+    /// Somebody wants it gone, live as it is.
+    Cut,
+}
+
+/// True if both ends of an entry that ends are told. One that expires in closing or in handshake
+/// has ended for them long ago.
+pub const fn told(end: End, control: Control) -> bool {
+    match control.state() {
+        state::ESTABLISHED => true,
+        state::SYN | state::FIN => matches!(end, End::Cut),
+        _ => false,
+    }
+}
+
+/// The resets of a connection: to its client and to its backend, as far as the ways there are
+/// known. Nothing if none of its segments has told its numbers.
+pub fn frames(kernel: &Kernel, line: &Line) -> Vec<Frame> {
+    let known = kernel.table.sequences(line.family, line.slot);
+    if known == Sequences::default() {
+        return Vec::new();
+    }
+    let backend = kernel.backend(line.seen.slot());
+    let same_owner = backend.generation == line.seen.generation();
+    let client = kernel.client_hop(line.client_hop);
+    let to_client = client.known().then(|| frame::build(&to_client(line, known), &client));
+    let to_backend = || -> Option<Frame> {
+        let hop: NextHop = backend.hop;
+        let segment = to_backend(line, known).filter(|_| same_owner && hop.known())?;
+        Some(frame::build(&segment, &hop))
+    };
+    to_client.into_iter().chain(to_backend()).collect()
+}
+
+/// The reset that the client takes: from the VIP, where it expects the next byte.
+const fn to_client(line: &Line, known: Sequences) -> Segment {
+    Segment {
+        source: line.vip,
+        destination: line.client,
+        sequence: known.acknowledged(),
+        acknowledges: known.end(),
+    }
+}
+
+/// The reset that the backend takes: from the client, in the numbers that it has seen itself.
+/// `None` where packets reach it in a way that is not built here.
+fn to_backend(line: &Line, known: Sequences) -> Option<Segment> {
+    let destination: SocketAddr = match line.translation.mode() {
+        mode::NAT => line.backend,
+        mode::DIRECT => line.vip,
+        _ => return None,
+    };
+    Some(Segment {
+        source: line.client,
+        destination,
+        sequence: known.end(),
+        acknowledges: known.acknowledged().wrapping_sub(line.translation.delta()),
+    })
+}
+
+#[cfg(test)]
+mod tests;
