@@ -13,6 +13,7 @@ mod distribution;
 mod draining;
 mod failover;
 mod foreign_traffic;
+mod lifetimes;
 mod lists;
 mod messages;
 mod next_hops;
