@@ -382,7 +382,7 @@ pub const BITMAP_BITS: u32 = 1 << 16;
 /// Words of one direction bitmap.
 pub const BITMAP_WORDS: usize = BITMAP_BITS as usize / 64;
 
-/// Value of the array `BITMAPS`: index 0 the VIPs, 1 the backends. A clear bit proves that the
+/// Value of the array `BITMAPS`: index 0 the VIPs, 1 the backends, 2 the local addresses. A clear bit proves that the
 /// address is none of them; a set bit may be another address's.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

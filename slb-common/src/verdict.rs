@@ -125,6 +125,9 @@ verdicts! {
     DropHairpin = "hairpin", Drop;
     /// This client reaches the same backend by another VIP from the same port: replies would mix.
     DropTupleInUse = "backend_tuple_in_use", Drop;
+    /// Full NAT: no local port is free toward this backend, as far as was looked. Add addresses to
+    /// `dataplane.local_addresses`, or backends.
+    DropNoLocalPort = "no_local_port", Drop;
     /// The connection table has no place left: raise `max_connections`.
     DropTableFull = "table_full", Drop;
     /// One client endpoint holds all the places it may have in the table.

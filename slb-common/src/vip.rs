@@ -67,12 +67,12 @@ pub struct TunnelSource {
 pub struct Settings {
     /// Bits `SETTING_*`.
     pub flags: u32,
-    /// IPv4 addresses in the array `LOCALS`, from place 0 on.
+    /// IPv4 places of the array `LOCALS` that may hold an address, from place 0 on.
     pub locals_v4: u32,
-    /// IPv6 addresses in the array `LOCALS`, from place [`LOCALS_V6`] on.
+    /// IPv6 places of the array `LOCALS` that may hold an address, from place [`LOCALS_V6`] on.
     pub locals_v6: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Processors that local ports are shared out among; 0 counts as 1.
+    pub processors: u32,
     /// Outer source of tunnels over IPv4.
     pub tunnel_v4: TunnelSource,
     /// Outer source of tunnels over IPv6.
@@ -84,4 +84,44 @@ pub const LOCALS: u32 = 8192;
 /// First place of IPv6 addresses.
 pub const LOCALS_V6: u32 = 4096;
 
+/// Value of the array `LOCALS`. An address keeps its place as long as it is configured: entries
+/// name the place.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct LocalAddress {
+    /// Address words as in [`crate::service::Backend::address`].
+    pub address: [u64; 2],
+    /// [`LOCAL_TAKES_NEW`].
+    pub flags: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// New connections may use the local address.
+pub const LOCAL_TAKES_NEW: u32 = 1;
+
+/// Lowest local port; all up to 65 535 are used.
+pub const LOCAL_PORT_FIRST: u16 = 1024;
+/// How many local ports there are for each local address, backend endpoint and protocol.
+pub const LOCAL_PORT_COUNT: u32 = 65_536 - LOCAL_PORT_FIRST as u32;
+
+/// Key of `LOCAL_PORTS4` (`W` = 1) and `LOCAL_PORTS6` (`W` = 3): the endpoints of a reply of full
+/// NAT. Both extras are the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct LocalKey<const W: usize> {
+    /// Where the reply goes to.
+    pub local: [u64; W],
+    /// Where it comes from.
+    pub backend: [u64; W],
+}
+
+/// Value of `LOCAL_PORTS4` and `LOCAL_PORTS6`: whose the local port is. Either the number of a
+/// line, or, while that is not known yet, this bit and the processor that took the port.
+pub const LOCAL_PORT_TAKEN: u64 = 1 << 63;
+
+const _: () = assert!(size_of::<LocalAddress>() == 24);
+const _: () = assert!(size_of::<LocalKey<1>>() == 16 && size_of::<LocalKey<3>>() == 48);
 const _: () = assert!(size_of::<VipState>() == 64 && size_of::<Settings>() == 80);

@@ -24,6 +24,24 @@ impl Delta {
         Self(self.0 + (!old) as u64 + new as u64)
     }
 
+    /// Both changes together.
+    #[inline(always)]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    /// The sum, for a function that returns numbers.
+    #[inline(always)]
+    pub const fn sum(self) -> u64 {
+        self.0
+    }
+
+    /// From [`Delta::sum`].
+    #[inline(always)]
+    pub const fn of_sum(sum: u64) -> Self {
+        Self(sum)
+    }
+
     /// An address changes.
     #[inline(always)]
     pub const fn replace_address(self, old: [u64; 2], new: [u64; 2]) -> Self {

@@ -128,4 +128,22 @@ headers! {
         /// In the long form the connection ID's first bytes.
         third: [u8; 4],
     }
+    /// The start of TCP option 254.
+    ToaHead (4) {
+        /// 254.
+        kind: u8,
+        /// Of the whole option.
+        length: u8,
+        /// The client's port, network byte order.
+        port: u16,
+    }
 }
+
+/// The address in TCP option 254, network byte order.
+#[derive(Clone, Copy)]
+#[cfg_attr(target_arch = "bpf", repr(C))]
+#[cfg_attr(not(target_arch = "bpf"), repr(C, packed))]
+pub struct ToaAddress<const WORDS: usize>(pub [u32; WORDS]);
+
+// SAFETY: integers without padding.
+unsafe impl<const WORDS: usize> Header for ToaAddress<WORDS> {}

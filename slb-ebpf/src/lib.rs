@@ -10,7 +10,9 @@ pub mod connections;
 pub mod headers;
 pub mod packet;
 pub mod parse;
+pub mod port_search;
 pub mod schedulers;
+pub mod tcp_options;
 pub mod toa;
 
 #[cfg(target_arch = "bpf")]
@@ -19,6 +21,8 @@ pub mod batch;
 pub mod forward;
 #[cfg(target_arch = "bpf")]
 pub mod handover;
+#[cfg(target_arch = "bpf")]
+pub mod local_ports;
 #[cfg(target_arch = "bpf")]
 pub mod maps;
 #[cfg(target_arch = "bpf")]

@@ -18,7 +18,7 @@ use slb_common::{
         ServiceKey6,
     },
     stage::Handover,
-    vip::{Settings, VipState},
+    vip::{LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings, VipState},
 };
 
 pub use store::{Maps, adjust};
@@ -59,7 +59,7 @@ pub static GAUGES_INSTANCES: Array<Gauges, 1024, MAPPED> = Array::new();
 #[btf_map]
 pub static INSTANCES: Array<Instance, 1024, MAPPED> = Array::new();
 #[btf_map]
-pub static BITMAPS: Array<AddressBitmap, 2, MAPPED> = Array::new();
+pub static BITMAPS: Array<AddressBitmap, 3, MAPPED> = Array::new();
 #[btf_map]
 pub static VIPS: HashMap<[u64; 2], u32, 1024> = HashMap::new();
 /// Interfaces that routes lead to and XDP cannot send from: the parent's index and the VLAN id of
@@ -70,6 +70,17 @@ pub static EGRESS: HashMap<u32, [u32; 2], 1024> = HashMap::new();
 pub static HOPS_CLIENTS: Array<NextHop, { CLIENT_HOPS as usize }, MAPPED> = Array::new();
 #[btf_map]
 pub static SETTINGS: Array<Settings, 1, MAPPED> = Array::new();
+/// Local addresses of full NAT, IPv4 first.
+#[btf_map]
+pub static LOCALS: Array<LocalAddress, { LOCAL_ADDRESSES as usize }, MAPPED> = Array::new();
+/// Local ports that are taken, and by which line.
+#[btf_map]
+pub static LOCAL_PORTS4: HashMap<LocalKey<1>, u64, 1024> = HashMap::new();
+#[btf_map]
+pub static LOCAL_PORTS6: HashMap<LocalKey<3>, u64, 1024> = HashMap::new();
+/// Where a packet's headers or options are put together.
+#[btf_map]
+pub static SCRATCH: PerCpuArray<[u8; crate::forward::SCRATCH_BYTES], 1> = PerCpuArray::new();
 #[btf_map]
 pub static VIP_STATES: Array<VipState, { slb_common::vip::VIP_STATES as usize }, MAPPED> =
     Array::new();

@@ -5,12 +5,13 @@ use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
     connection::{Seen, Ties, Translation, endpoint, endpoint_address},
-    service::{BACKEND_PRESENT, scheduler},
+    service::{BACKEND_PRESENT, mode, scheduler},
 };
 
 use crate::{
     connections::insert::{Refused, open},
-    handover,
+    forward::toa,
+    handover, local_ports,
     maps::{self, Maps, backend_of},
     neighbours,
     packet::{Frame, Step},
@@ -78,7 +79,8 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
     new.client = packet.source;
     new.vip = endpoint(vip, packet.ports.destination, id);
     new.ties = Ties::NONE;
-    new.translation = Translation::of_mode(service.mode);
+    new.translation =
+        Translation::of_mode(service.mode).with_marks(toa::marks(service.mode, protocol));
     new.state = services::admit(service, protocol, &packet.ports)?;
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
@@ -100,12 +102,15 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
             continue;
         }
-        if same(backend.address, source) {
+        if same(backend.address, source) && service.mode != mode::FULL_NAT {
             return Err(Verdict::DropHairpin);
         }
         new.backend = endpoint(backend.address, backend.port, hop);
         new.seen = Seen::new(now, slot, backend.generation);
-        match open(Maps, new, now) {
+        local_ports::tie(new)?;
+        let opened = open(Maps, new, now);
+        local_ports::settle(new, opened);
+        match opened {
             Ok(_line) => {
                 stats::connection(id, slot);
                 return Ok(());

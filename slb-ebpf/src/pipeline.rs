@@ -6,22 +6,26 @@ use slb_common::{
     Verdict,
     connection::{endpoint, endpoint_address, mark},
     next_hop::NextHop,
+    service::mode,
 };
 
 use crate::{
     connections::{
-        lookup::{Entry, find},
+        line::Line,
+        lookup::{Entry, at},
         store::{Side, Store},
         tcp_state::{reopens, tcp},
         transition::track,
     },
-    forward::{nat, send},
-    handover,
-    maps::{self, Maps, backend_of},
+    forward::{full_nat, nat, send, syn, toa},
+    handover, local_ports,
+    maps::{self, Maps, backend_of, service_of},
     neighbours,
     packet::{Frame, Short, Step},
     parse::{self, Packet, TCP, UDP, link, transport},
     sequences, services, stats,
+    tcp_options::Wish,
+    verified,
 };
 
 /// Where a packet's connection is looked for.
@@ -93,7 +97,7 @@ fn balance<const W: usize, const RARE: bool>(
 ) -> Step<u32> {
     let side = if look == Look::Reply { Side::Backend } else { side };
     let now = maps::tick();
-    let entry = match find(Maps, &packet.key(side), side, now) {
+    let entry = match connection(packet, side, now) {
         Some(entry) => entry,
         None if look == Look::Opened => return Err(Verdict::DropContended),
         None if side == Side::Vip => return Err(Verdict::ToOpen),
@@ -113,23 +117,79 @@ fn balance<const W: usize, const RARE: bool>(
     match side {
         Side::Vip if look != Look::Opened && leaves(packet, &entry) => return Err(Verdict::ToOpen),
         Side::Vip => backend_hop(&entry, &mut hop)?,
-        Side::Backend => client_hop(context, packet, &entry, &mut hop)?,
+        Side::Backend => client_hop(context, &entry, &mut hop)?,
     }
     if sequences::note(Frame::of(context), packet, &entry, side, look == Look::Opened) {
         track(Maps, &entry, side, packet.ports.flags, now);
     } else {
         entry.line.touch(entry.seen, now);
     }
-    let (old, new) = match side {
-        Side::Vip => (&entry.vip, &entry.backend),
-        Side::Backend => (&entry.backend, &entry.vip),
-    };
-    let rewrite = nat::Rewrite { side, old, new };
-    nat::rewrite(Frame::of(context), packet.link.at(), &packet.network, &rewrite)?;
+    let frame = Frame::of(context);
+    match entry.translation.mode() {
+        mode::FULL_NAT => {
+            full_nat::rewrite(context, packet, side, &entry)?;
+        }
+        _ => {
+            let (old, new) = match side {
+                Side::Vip => (&entry.vip, &entry.backend),
+                Side::Backend => (&entry.backend, &entry.vip),
+            };
+            let end = nat::Rewrite { side, old, new };
+            nat::rewrite(frame, packet.link.at(), &packet.network, &[end])?;
+        }
+    }
+    if RARE && packet.network.protocol == TCP {
+        options(context, packet, side, &entry, &hop);
+    }
     send::address(context, &packet.link, &hop)?;
     let bytes = u64::from(packet.network.length);
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);
     Ok(hop.interface)
+}
+
+/// Finds a packet's connection; a reply of full NAT by its local endpoint.
+#[inline(always)]
+fn connection<const W: usize>(packet: &Packet<W>, side: Side, now: u32) -> Option<Entry<W>> {
+    let key = packet.key(side);
+    let local = match side {
+        Side::Backend if services::to_local(&packet.destination) => local_ports::locate(packet),
+        _ => None,
+    };
+    // A bit may be another address's, of a client.
+    let (number, to_local) = match local {
+        Some(number) => (number, true),
+        None => (Maps.locate(&key, side)?, false),
+    };
+    let own = |line: Line<W>| match to_local {
+        true => local_ports::owns(line, packet),
+        false => line.client_is(key.client),
+    };
+    at(Maps, number, side, key.server, now, own)
+}
+
+/// TCP options of a segment whose addresses and ports have been rewritten: what SYNs announce, and
+/// the client's endpoint for the backend.
+#[inline(always)]
+fn options<const W: usize>(
+    context: &XdpContext,
+    packet: &Packet<W>,
+    side: Side,
+    entry: &Entry<W>,
+    hop: &NextHop,
+) {
+    let (flags, transport) = (packet.ports.flags, packet.network.transport);
+    if let Some(service) = service_of(entry.service()) {
+        let wish = syn::wish::<W>(service, side, entry.translation.mode(), flags);
+        if wish != Wish::NONE {
+            verified::edit_syn(context, transport, wish.pack());
+        }
+    }
+    if toa::due(entry, side, flags, &packet.network, hop) {
+        // A copy: of what a pointer leads to, all stays in memory.
+        let client = entry.client;
+        verified::insert_toa(context, &client, packet.link.at(), transport);
+    }
+    toa::note_reply(entry, side, flags);
 }
 
 /// True for packets that the hot path leaves alone.
@@ -172,13 +232,12 @@ fn backend_hop<const W: usize>(entry: &Entry<W>, hop: &mut NextHop) -> Step<()> 
 #[inline(always)]
 fn client_hop<const W: usize>(
     context: &XdpContext,
-    packet: &Packet<W>,
     entry: &Entry<W>,
     hop: &mut NextHop,
 ) -> Step<()> {
     let kept = neighbours::kept(entry.client_hop());
     if !kept.is_some_and(NextHop::usable)
-        && neighbours::by_route(context, endpoint_address(&packet.destination), hop)
+        && neighbours::by_route(context, endpoint_address(&entry.client), hop)
     {
         entry.set_client_hop(neighbours::keep(hop));
         return Ok(());

@@ -21,13 +21,16 @@ use crate::{
 const VIP_BITS: u32 = 0;
 /// Index of the backends' bitmap.
 const BACKEND_BITS: u32 = 1;
+/// Index of the local addresses' bitmap.
+const LOCAL_BITS: u32 = 2;
 
-/// Says whether a packet may be from a client to a VIP or from a backend to a client.
+/// Says whether a packet may be from a client to a VIP or from a backend to a client, or to the
+/// local address that stands for one.
 #[inline(always)]
 pub fn side(addresses: &Addresses) -> Step<Side> {
     if may_be(VIP_BITS, addresses.destination) {
         Ok(Side::Vip)
-    } else if may_be(BACKEND_BITS, addresses.source) {
+    } else if may_be(LOCAL_BITS, addresses.destination) || may_be(BACKEND_BITS, addresses.source) {
         Ok(Side::Backend)
     } else {
         Err(Verdict::PassNotOurs)
@@ -38,6 +41,12 @@ pub fn side(addresses: &Addresses) -> Step<Side> {
 #[inline(always)]
 pub fn from_backend<const W: usize>(source: &[u64; W]) -> bool {
     may_be(BACKEND_BITS, endpoint_address(source))
+}
+
+/// True if an endpoint may be a local one of full NAT.
+#[inline(always)]
+pub fn to_local<const W: usize>(destination: &[u64; W]) -> bool {
+    may_be(LOCAL_BITS, endpoint_address(destination))
 }
 
 /// The verdict over a packet that cannot be read further: dropped only if it is to a VIP for

@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use ipnet::IpNet;
 use slb_common::{
     connection::Control,
     meta::Meta,
@@ -17,7 +18,7 @@ use crate::{
     bpf::{Error as BpfError, load::Object},
     config::model::Family,
     expiry::{self, Swept},
-    maps::{Kernel, Operation, operation::Addresses, table::Glance},
+    maps::{Kernel, Operation, locals, operation::Addresses, table::Glance},
     plan::{
         applied::{Applied, AppliedService},
         desired::DesiredService,
@@ -186,6 +187,11 @@ impl Reconciler {
     /// The kernel's.
     pub fn set_vlan_egress(&mut self, vlans: &BTreeMap<u32, [u32; 2]>) -> Result<(), BpfError> {
         self.kernel.set_egress(vlans)
+    }
+
+    /// Makes these the local addresses of full NAT; returns all that connections may use.
+    pub fn set_locals(&mut self, networks: &[IpNet]) -> BTreeSet<IpAddr> {
+        self.kernel.set_locals(&locals::addresses(networks))
     }
 
     /// True if a family's table is not empty, by the gauges.

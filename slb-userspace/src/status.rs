@@ -17,7 +17,11 @@ use crate::{
     bpf::Error,
     config::model::{Config, Family, Instance, Listener, XdpMode},
     health::{Health, Observed, TargetKey},
-    maps::{counters::Counted, table::tick, words::protocol},
+    maps::{
+        counters::Counted,
+        table::{Line, tick},
+        words::protocol,
+    },
     plan::applied::idle,
     reconciler::Reconciler,
 };
@@ -253,8 +257,9 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
             else {
                 continue;
             };
-            let flow =
-                Flow { protocol, client: line.client, vip: line.vip, backend: line.backend, state };
+            let Line { client, vip, backend, .. } = line;
+            let local = local(reconciler, &line);
+            let flow = Flow { protocol, client, vip, backend, local, state };
             if !filter.matches(&flow) {
                 continue;
             }
@@ -271,6 +276,12 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
         }
     }
     list
+}
+
+/// The local endpoint of an entry of full NAT.
+fn local(reconciler: &Reconciler, line: &Line) -> Option<SocketAddr> {
+    let port = u16::from_be_bytes(line.ties.local_port());
+    (port != 0).then(|| SocketAddr::new(reconciler.kernel().local(line.ties.local_address()), port))
 }
 
 #[cfg(test)]

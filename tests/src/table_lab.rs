@@ -17,7 +17,7 @@ use slb_common::{
     service::{Gauges, Ring, SERVICE_PRESENT, Service, Timeouts},
 };
 use slb_userspace::{
-    bpf::{self, Sizes, load::Object},
+    bpf::{self, FullNat, Sizes, load::Object},
     config::model::Family,
     maps::{Kernel, Operation},
 };
@@ -85,6 +85,7 @@ impl TableLab {
             services: 4,
             backends: SLOTS,
             ring_slots: 64,
+            full_nat: FullNat::Off,
         };
         let mut object = Object::load_private(bpf::TABLE_LAB, sizes(buckets_v4, buckets_v6))?;
         let words = Array::try_from(object.take_map("LAB")?)?;

@@ -107,6 +107,13 @@ impl<const W: usize> Line<W> {
         words
     }
 
+    /// Protocol of the line's connection.
+    #[inline(always)]
+    pub fn protocol(self) -> u16 {
+        // SAFETY: the last word of the client endpoint lies in the line.
+        (unsafe { atomic::load(self.words.add(offset::CLIENT + W - 1)) } >> EXTRA_SHIFT) as u16
+    }
+
     /// Writes an endpoint of a line that this program has claimed.
     #[inline(always)]
     pub fn set_endpoint(self, at: usize, endpoint: &[u64; W]) {

@@ -22,6 +22,8 @@ pub struct Entry<const W: usize> {
     pub control: Control,
     /// Last sight and backend slot.
     pub seen: Seen,
+    /// Client endpoint; extra: protocol.
+    pub client: [u64; W],
     /// VIP endpoint; extra: service.
     pub vip: [u64; W],
     /// Backend endpoint; extra: next hop to the client.
@@ -61,6 +63,7 @@ impl<const W: usize> Entry<W> {
             number,
             control,
             seen: line.seen(),
+            client: line.endpoint(offset::CLIENT),
             vip: line.endpoint(offset::vip::<W>()),
             backend: line.endpoint(offset::backend::<W>()),
             ties: line.ties(),
@@ -80,12 +83,25 @@ pub fn find<const W: usize, S: Store<W>>(
     side: Side,
     now: u32,
 ) -> Option<Entry<W>> {
-    let number = store.locate(key, side)?;
+    at(store, store.locate(key, side)?, side, key.server, now, |line| line.client_is(key.client))
+}
+
+/// The live, unexpired entry of a line, if it is a connection of this server endpoint and `own`
+/// says that it is the one that was looked for.
+#[inline(always)]
+pub fn at<const W: usize, S: Store<W>>(
+    store: S,
+    number: u32,
+    side: Side,
+    server: &[u64; W],
+    now: u32,
+    own: impl FnOnce(Line<W>) -> bool,
+) -> Option<Entry<W>> {
     let line = Line::of_slot(store, number)?;
     let control = line.control();
     // A line that changed hands since it was located is another connection's by now: the slow
     // path looks again under the bucket's lock.
-    if !control.live() || !line.client_is(key.client) || !line.server_is(side, key.server) {
+    if !control.live() || !own(line) || !line.server_is(side, server) {
         return None;
     }
     let entry = Entry::copy(line, number, control)?;

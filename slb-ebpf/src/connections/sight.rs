@@ -3,6 +3,7 @@
 use slb_common::{
     connection::{Control, WAYS, state},
     hash::Hash,
+    service::mode,
 };
 
 use super::{
@@ -74,7 +75,7 @@ pub fn sight<const W: usize, S: Store<W>>(
         let mut control = line.control();
         if control.live() && control.tag() == hash.tag() && line.client_is(&new.client) {
             let same = line.server_is(Side::Vip, &new.vip);
-            if same || line.server_is(Side::Backend, &new.backend) {
+            if same || clashes(line, new) {
                 if line.control().generation() != control.generation() {
                     // It changed hands while it was read: what was read belongs to nobody.
                     return Sighting(MOVED);
@@ -106,6 +107,15 @@ pub fn sight<const W: usize, S: Store<W>>(
 #[inline(always)]
 const fn is_udp(now: u8) -> bool {
     now == state::UDP_NEW || now == state::UDP_SEEN
+}
+
+/// True if a line's connection and the new one would be one and the same at the backend: only nat
+/// leaves both endpoints as they are there.
+#[inline(always)]
+fn clashes<const W: usize>(line: Line<W>, new: &New<W>) -> bool {
+    new.translation.mode() == mode::NAT
+        && line.translation().mode() == mode::NAT
+        && line.server_is(Side::Backend, &new.backend)
 }
 
 /// How gladly a place is taken.

@@ -1,5 +1,5 @@
 //! NAT: the destination of the client's packets becomes the backend, the source of the replies
-//! becomes the VIP again. TTL or hop limit goes down by one, as behind any router; the pipeline has
+//! becomes the VIP again. Full NAT replaces the other end too. TTL or hop limit goes down by one, as behind any router; the pipeline has
 //! seen that there is one left.
 
 use slb_common::{
@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// Which endpoint of a packet a rewrite replaces, and by what.
+#[derive(Clone, Copy)]
 pub struct Rewrite<'a, const W: usize> {
     /// [`Side::Vip`]: the destination; [`Side::Backend`]: the source.
     pub side: Side,
@@ -25,34 +26,37 @@ pub struct Rewrite<'a, const W: usize> {
     pub new: &'a [u64; W],
 }
 
-/// Rewrites addresses, port and checksums in place.
+/// Rewrites addresses, ports and checksums in place: of one end, or of both.
 #[inline(always)]
-pub fn rewrite<const W: usize>(
+pub fn rewrite<const W: usize, const ENDS: usize>(
     frame: Frame,
     at: usize,
     network: &Network,
-    rewrite: &Rewrite<'_, W>,
+    ends: &[Rewrite<'_, W>; ENDS],
 ) -> Step<()> {
-    let (old, new) = (endpoint_address(rewrite.old), endpoint_address(rewrite.new));
-    let (old_port, new_port) = (
-        u16::from_ne_bytes(endpoint_port(rewrite.old)),
-        u16::from_ne_bytes(endpoint_port(rewrite.new)),
-    );
-    let delta = Delta::NONE.replace_address(old, new).replace16(old_port, new_port);
-    if W == 1 {
-        ipv4(frame, at, rewrite.side, new[0] as u32)?;
-    } else {
-        ipv6(frame, at, rewrite.side, new)?;
+    let mut delta = Delta::NONE;
+    let mut end = 0;
+    while end < ENDS {
+        let Rewrite { old, new, .. } = &ends[end];
+        delta = delta.replace_address(endpoint_address(old), endpoint_address(new)).replace16(
+            u16::from_ne_bytes(endpoint_port(old)),
+            u16::from_ne_bytes(endpoint_port(new)),
+        );
+        end += 1;
     }
-    transport(frame, network, rewrite.side, new_port, delta).map_err(|Short| Verdict::DropTruncated)
+    if W == 1 {
+        ipv4(frame, at, ends)?;
+    } else {
+        ipv6(frame, at, ends)?;
+    }
+    transport(frame, network, ends, delta).map_err(|Short| Verdict::DropTruncated)
 }
 
 #[inline(always)]
-fn transport(
+fn transport<const W: usize, const ENDS: usize>(
     frame: Frame,
     network: &Network,
-    side: Side,
-    port: u16,
+    ends: &[Rewrite<'_, W>; ENDS],
     delta: Delta,
 ) -> Result<(), Short> {
     // SAFETY of the blocks below: `place` has checked that the header lies in the frame.
@@ -60,20 +64,14 @@ fn transport(
         let header = frame.place::<Tcp>(usize::from(network.transport))?;
         // SAFETY: see above.
         unsafe {
-            match side {
-                Side::Vip => (*header).destination = port,
-                Side::Backend => (*header).source = port,
-            }
+            set_ports(&raw mut (*header).source, &raw mut (*header).destination, ends);
             (*header).checksum = delta.apply((*header).checksum);
         }
     } else {
         let header = frame.place::<Udp>(usize::from(network.transport))?;
         // SAFETY: see above.
         unsafe {
-            match side {
-                Side::Vip => (*header).destination = port,
-                Side::Backend => (*header).source = port,
-            }
+            set_ports(&raw mut (*header).source, &raw mut (*header).destination, ends);
             // No checksum stays none (RFC 768).
             if (*header).checksum != 0 {
                 (*header).checksum = delta.apply_udp((*header).checksum);
@@ -83,23 +81,52 @@ fn transport(
     Ok(())
 }
 
+/// Writes the new ports.
+///
+/// # Safety
+/// The places must be those of a header in the frame.
 #[inline(always)]
-fn ipv4(frame: Frame, at: usize, side: Side, address: u32) -> Step<()> {
+unsafe fn set_ports<const W: usize, const ENDS: usize>(
+    source: *mut u16,
+    destination: *mut u16,
+    ends: &[Rewrite<'_, W>; ENDS],
+) {
+    let mut end = 0;
+    while end < ENDS {
+        let place = match ends[end].side {
+            Side::Vip => destination,
+            Side::Backend => source,
+        };
+        // SAFETY: the caller vouches for the places.
+        unsafe { *place = u16::from_ne_bytes(endpoint_port(ends[end].new)) };
+        end += 1;
+    }
+}
+
+#[inline(always)]
+fn ipv4<const W: usize, const ENDS: usize>(
+    frame: Frame,
+    at: usize,
+    ends: &[Rewrite<'_, W>; ENDS],
+) -> Step<()> {
     let header = frame.place::<Ipv4>(at).map_err(|Short| Verdict::DropTruncated)?;
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe {
-        let old_address = match side {
-            Side::Vip => (*header).destination,
-            Side::Backend => (*header).source,
-        };
         let (ttl, protocol) = ((*header).ttl, (*header).protocol);
-        let delta = Delta::NONE.replace32(old_address, address).replace16(
+        let mut delta = Delta::NONE.replace16(
             u16::from_ne_bytes([ttl, protocol]),
             u16::from_ne_bytes([ttl.wrapping_sub(1), protocol]),
         );
-        match side {
-            Side::Vip => (*header).destination = address,
-            Side::Backend => (*header).source = address,
+        let mut end = 0;
+        while end < ENDS {
+            let place = match ends[end].side {
+                Side::Vip => &raw mut (*header).destination,
+                Side::Backend => &raw mut (*header).source,
+            };
+            let address = endpoint_address(ends[end].new)[0] as u32;
+            delta = delta.replace32(*place, address);
+            *place = address;
+            end += 1;
         }
         (*header).ttl = ttl.wrapping_sub(1);
         (*header).checksum = delta.apply((*header).checksum);
@@ -108,19 +135,28 @@ fn ipv4(frame: Frame, at: usize, side: Side, address: u32) -> Step<()> {
 }
 
 #[inline(always)]
-fn ipv6(frame: Frame, at: usize, side: Side, address: [u64; 2]) -> Step<()> {
+fn ipv6<const W: usize, const ENDS: usize>(
+    frame: Frame,
+    at: usize,
+    ends: &[Rewrite<'_, W>; ENDS],
+) -> Step<()> {
     let header = frame.place::<Ipv6>(at).map_err(|Short| Verdict::DropTruncated)?;
-    let words = [
-        address[0] as u32,
-        (address[0] >> 32) as u32,
-        address[1] as u32,
-        (address[1] >> 32) as u32,
-    ];
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe {
-        match side {
-            Side::Vip => (*header).destination = words,
-            Side::Backend => (*header).source = words,
+        let mut end = 0;
+        while end < ENDS {
+            let address = endpoint_address(ends[end].new);
+            let words = [
+                address[0] as u32,
+                (address[0] >> 32) as u32,
+                address[1] as u32,
+                (address[1] >> 32) as u32,
+            ];
+            match ends[end].side {
+                Side::Vip => (*header).destination = words,
+                Side::Backend => (*header).source = words,
+            }
+            end += 1;
         }
         (*header).hop_limit -= 1;
     }

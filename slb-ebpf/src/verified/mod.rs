@@ -4,11 +4,15 @@
 //! unknown to the verifier, so it is made unknown to the compiler too ([`unknown`]).
 
 mod ending;
+mod full_nat;
 mod parsing;
 mod slow_path;
 mod table;
 
 pub use ending::{adjust, close, untie};
+pub use full_nat::{
+    assign_port, claim_port, edit_option, edit_syn, insert_toa, release_port, take_port,
+};
 pub use parsing::{server_id, skip_extensions, skip_tags, sum_words};
 pub use slow_path::{rank, schedule};
 pub use table::{attempt, locate, sight};

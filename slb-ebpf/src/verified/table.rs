@@ -17,7 +17,7 @@ use crate::{
 /// An endpoint behind a pointer whose size the verifier knows.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Endpoint<const W: usize>([u64; W]);
+pub(super) struct Endpoint<const W: usize>(pub(super) [u64; W]);
 
 /// Finds the line of a key: [`lookup::locate`].
 #[inline(always)]

@@ -51,6 +51,9 @@ pub struct Flow {
     pub vip: SocketAddr,
     /// The backend's endpoint.
     pub backend: SocketAddr,
+    /// The local endpoint that the backend sees in its place: fullnat only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
     /// State of the entry.
     pub state: ConnectionState,
 }
@@ -191,6 +194,7 @@ mod tests {
             client: "10.9.0.7:40001".parse().unwrap(),
             vip: "10.0.0.100:80".parse().unwrap(),
             backend: "10.0.1.11:8080".parse().unwrap(),
+            local: None,
             state: "established".parse().unwrap(),
         }
     }

@@ -22,7 +22,7 @@ use super::{
 type SizeOf = fn(&Sizes) -> u32;
 
 /// Maps whose size the settings decide.
-pub(super) const SIZED: [(&str, SizeOf); 17] = [
+pub(super) const SIZED: [(&str, SizeOf); 19] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),
@@ -40,10 +40,12 @@ pub(super) const SIZED: [(&str, SizeOf); 17] = [
     ("INSTANCES", |sizes| sizes.services),
     ("SEQUENCES4", |sizes| sizes.buckets_v4 * WAYS),
     ("SEQUENCES6", |sizes| sizes.buckets_v6 * WAYS),
+    ("LOCAL_PORTS4", |sizes| sizes.local_ports(sizes.buckets_v4)),
+    ("LOCAL_PORTS6", |sizes| sizes.local_ports(sizes.buckets_v6)),
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 23] = [
+pub const PINNED: [&str; 26] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
@@ -67,6 +69,9 @@ pub const PINNED: [&str; 23] = [
     "VIP_STATES",
     "SEQUENCES4",
     "SEQUENCES6",
+    "LOCALS",
+    "LOCAL_PORTS4",
+    "LOCAL_PORTS6",
 ];
 
 /// Whether the maps are new.

@@ -11,9 +11,10 @@ mod shape;
 use std::path::PathBuf;
 
 use slb_common::{
+    connection::WAYS,
     next_hop::{CLIENT_HOPS, NextHop},
     service::{AddressBitmap, Backend, Counters, Gauges, Instance, Service},
-    vip::{VIP_STATES, VipState},
+    vip::{LOCALS, LocalAddress, VIP_STATES, VipState},
 };
 
 use crate::config::model::DataplaneSettings;
@@ -41,12 +42,25 @@ pub struct Sizes {
     pub backends: u32,
     /// Places of the ring arena.
     pub ring_slots: u32,
+    /// Whether connections may use full NAT: each then needs a place for its local port.
+    pub full_nat: FullNat,
+}
+
+/// Whether there are local addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullNat {
+    /// None: no local port is ever taken.
+    Off,
+    /// Some.
+    On,
 }
 
 impl Sizes {
     /// Services that fit for so many backend slots: a service without backends is no use, and ids
     /// are 16 bits.
     const MAX_SERVICES: u32 = 65_535;
+    /// Connections that processors may be making at one moment.
+    const OPENING: u32 = 1024;
 
     /// The sizes that the settings ask for.
     pub fn of(settings: &DataplaneSettings) -> Self {
@@ -56,6 +70,16 @@ impl Sizes {
             services: settings.max_backends.min(Self::MAX_SERVICES),
             backends: settings.max_backends,
             ring_slots: settings.ring_slots,
+            full_nat: if settings.local_addresses.is_empty() { FullNat::Off } else { FullNat::On },
+        }
+    }
+
+    /// Local ports that can be taken at once beside a table of so many buckets: one for every line,
+    /// so that the table alone says when it is full, and some for connections about to be made.
+    pub const fn local_ports(&self, buckets: u32) -> u32 {
+        match self.full_nat {
+            FullNat::Off => 1,
+            FullNat::On => buckets * WAYS + Self::OPENING,
         }
     }
 
@@ -91,7 +115,10 @@ impl Sizes {
             + u64::from(self.services) * of_service
             + u64::from(self.backends) * of_backend
             + u64::from(self.ring_slots) * RING_SLOT_BYTES
-            + 2 * size_of::<AddressBitmap>() as u64
+            + hash(self.local_ports(self.buckets_v4), 16 + 8)
+            + hash(self.local_ports(self.buckets_v6), 48 + 8)
+            + u64::from(LOCALS) * size_of::<LocalAddress>() as u64
+            + 3 * size_of::<AddressBitmap>() as u64
             + u64::from(CLIENT_HOPS) * size_of::<NextHop>() as u64
             + u64::from(VIP_STATES) * size_of::<VipState>() as u64
     }
@@ -195,7 +222,7 @@ pub enum Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sizes, buckets};
+    use super::{FullNat, Sizes, buckets};
 
     #[test]
     fn a_full_configuration_fills_at_most_five_places_of_eight() {
@@ -215,6 +242,7 @@ mod tests {
             services: 16_384,
             backends: 16_384,
             ring_slots: 4_194_304,
+            full_nat: FullNat::Off,
         };
         // What Linux 6.18 counts for them with two processors: `memlock` of each map's fdinfo.
         let counted: u64 = 209_087_736;
@@ -226,6 +254,7 @@ mod tests {
             Sizes { services: 16_385, ..sizes },
             Sizes { backends: 16_385, ..sizes },
             Sizes { ring_slots: 4_194_305, ..sizes },
+            Sizes { full_nat: FullNat::On, ..sizes },
         ] {
             assert!(larger.bytes(2) > estimate, "{larger:?}");
         }

@@ -92,12 +92,18 @@ fn difference(pinned: Shape, wanted: Shape) -> String {
 mod tests {
     use slb_common::service::{Backend, ServiceKey6};
 
-    use super::*;
+    use super::{super::FullNat, *};
 
     /// `BPF_F_MMAPABLE` of `linux/bpf.h`.
     const MMAPABLE: u32 = 1 << 10;
-    const SIZES: Sizes =
-        Sizes { buckets_v4: 16, buckets_v6: 8, services: 4, backends: 32, ring_slots: 64 };
+    const SIZES: Sizes = Sizes {
+        buckets_v4: 16,
+        buckets_v6: 8,
+        services: 4,
+        backends: 32,
+        ring_slots: 64,
+        full_nat: FullNat::On,
+    };
 
     #[test]
     fn the_object_says_what_every_pinned_map_must_be_like() {
@@ -110,6 +116,7 @@ mod tests {
         assert_eq!(leads.key_size as usize, size_of::<ServiceKey6>());
         assert_eq!((leads.max_entries, leads.kind), (16, MapType::Hash as u32));
         assert_eq!(shapes["RINGS"].max_entries, 64);
+        assert_eq!(shapes["LOCAL_PORTS4"].max_entries, 1088);
     }
 
     #[test]

@@ -66,41 +66,46 @@ pub(super) async fn run(
 
 fn people(list: &ConnectionList, style: Style) -> String {
     use Column::{Number, Words};
-    let columns = [
-        Words("PROTOCOL"),
-        Words("CLIENT"),
-        Words("VIP"),
-        Words("BACKEND"),
-        Words("STATE"),
-        Number("IDLE S"),
-        Words("LISTENER"),
-    ];
+    // A column that only fullnat fills.
+    let local = list.connections.iter().any(|entry| entry.flow.local.is_some());
+    let columns: Vec<Column> = [Words("PROTOCOL"), Words("CLIENT"), Words("VIP")]
+        .into_iter()
+        .chain(local.then_some(Words("LOCAL")))
+        .chain([Words("BACKEND"), Words("STATE"), Number("IDLE S"), Words("LISTENER")])
+        .collect();
     let shown = list.connections.len() as u64;
     if list.matching == 0 {
         return "no connections\n".to_owned();
     }
-    let mut text = render(style, 0, &columns, list.connections.iter().map(row));
+    let mut text =
+        render(style, 0, &columns, list.connections.iter().map(|entry| row(entry, local)));
     if shown < list.matching {
         text += &format!("{shown} of {} shown; --limit shows more\n", list.matching);
     }
     text
 }
 
-fn row(entry: &ConnectionEntry) -> Vec<Cell> {
+fn row(entry: &ConnectionEntry, with_local: bool) -> Vec<Cell> {
     let listener = ListenerSelector {
         instance: entry.instance.clone(),
         protocol: entry.flow.protocol,
         port: entry.listener_port,
     };
-    vec![
+    let local = || cell(entry.flow.local.map_or_else(|| "-".to_owned(), |it| it.to_string()));
+    [
         cell(entry.flow.protocol.word()),
         cell(entry.flow.client.to_string()),
         cell(entry.flow.vip.to_string()),
+    ]
+    .into_iter()
+    .chain(with_local.then(local))
+    .chain([
         cell(entry.flow.backend.to_string()),
         cell(entry.flow.state.word()),
         number(entry.idle_s),
         cell(listener.to_string()),
-    ]
+    ])
+    .collect()
 }
 
 fn state() -> impl TypedValueParser<Value = ConnectionState> {
@@ -124,6 +129,7 @@ mod tests {
                 client: client.parse().unwrap(),
                 vip: "10.0.0.100:80".parse().unwrap(),
                 backend: "10.0.1.11:8080".parse().unwrap(),
+                local: None,
                 state: state.parse().unwrap(),
             },
             idle_s,
@@ -135,6 +141,22 @@ mod tests {
             entry("10.9.0.7:4002", "time-wait", 42),
         ];
         ConnectionList { matching, connections }
+    }
+
+    #[test]
+    fn a_local_endpoint_has_a_column_only_if_there_is_one() {
+        let mut list = list(2);
+        list.connections[1].flow.local = Some("100.64.0.1:2000".parse().unwrap());
+        let shown = people(&list, Style::Plain);
+        let expected = "\
+PROTOCOL  CLIENT          VIP            LOCAL            BACKEND         STATE        IDLE S  LISTENER
+tcp       10.9.0.7:40001  10.0.0.100:80  -                10.0.1.11:8080  established       3  shop/tcp:80
+tcp       10.9.0.7:4002   10.0.0.100:80  100.64.0.1:2000  10.0.1.11:8080  time-wait        42  shop/tcp:80
+";
+        assert_eq!(shown, expected, "\n{shown}");
+        let json = serde_json::to_value(&list).unwrap();
+        assert_eq!(json["connections"][1]["local"], "100.64.0.1:2000");
+        assert!(json["connections"][0].get("local").is_none());
     }
 
     #[test]

@@ -96,8 +96,8 @@ impl State {
         }
     }
 
-    /// Puts VIPs on the host; one that is not configured any more stays while its connections
-    /// drain.
+    /// Puts VIPs and local addresses on the host; one that is not configured any more stays while
+    /// its connections drain.
     async fn sync_vips(&mut self) -> Option<String> {
         let present: Vec<String> = self
             .interfaces
@@ -111,6 +111,7 @@ impl State {
             .iter()
             .flat_map(|instance| instance.vips.iter().copied())
             .chain(self.reconciler.applied.vips.iter().copied())
+            .chain(self.locals.iter().copied())
             .collect();
         let wanted: Vec<IpAddr> = wanted.into_iter().collect();
         match vips::sync(&present, &wanted).await {

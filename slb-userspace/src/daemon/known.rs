@@ -82,6 +82,8 @@ mod tests {
                 scheduler: Scheduler::Wrr,
                 slow_start: Duration::ZERO,
                 timeouts: Timeouts::new(1, 1, 1, 1),
+                mode: 0,
+                mss: 0,
                 flags: 0,
                 backends: vec![DesiredBackend {
                     endpoint: "10.0.1.11:5353".parse().unwrap(),

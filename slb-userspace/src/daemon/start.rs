@@ -107,6 +107,8 @@ impl Start<'_> {
             .context("deadlines of what drains, drains.json in daemon.state_dir")?;
         let resets = resets::Sender::start().context("the socket for resets")?;
         let resolver = Resolver::start(senders.hops, senders.client_hop_sender)?;
+        // Before any service that needs them.
+        let locals = reconciler.set_locals(&configured.dataplane.local_addresses);
         let desired = desired(&config, &circumstances);
         let ramps = Ramps::standing(&desired);
         reconciler.apply(desired, &circumstances.hops).context("the first plan")?;
@@ -128,6 +130,7 @@ impl Start<'_> {
             circumstances,
             own_interfaces,
             ramps,
+            locals,
             reconciler,
             drains,
             drain_timeouts: HashMap::new(),

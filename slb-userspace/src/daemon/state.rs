@@ -1,7 +1,7 @@
 //! What the loop knows.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::IpAddr,
     path::PathBuf,
     time::{Duration, Instant},
@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) own_interfaces: HashSet<u32>,
     /// Since when backends are usable.
     pub(super) ramps: Ramps,
+    /// Local addresses of full NAT that connections may use.
+    pub(super) locals: BTreeSet<IpAddr>,
     /// The kernel's side.
     pub(super) reconciler: Reconciler,
     /// What drains, and until when.

@@ -18,6 +18,7 @@ use zerocopy::transmute;
 
 use super::{
     counters::{COUNTER_WORDS, Counted},
+    locals::Locals,
     operation::{Addresses, Operation, Virtual},
     table::Table,
     words::{any_address, number, protocol, words},
@@ -43,6 +44,7 @@ pub struct Kernel {
     count_backends: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_services: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_verdicts: PerCpuArray<MapData, u64>,
+    locals: Locals,
     /// The connection tables, read-only.
     pub table: Table,
 }
@@ -61,6 +63,7 @@ impl Kernel {
             bitmaps: object.mapping("BITMAPS", Access::Write)?,
             client_hops: object.mapping("HOPS_CLIENTS", Access::Write)?,
             egress: typed(object, "EGRESS")?,
+            locals: Locals::open(object)?,
             table: Table::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
             leads_v6: typed(object, "SERVICES6")?,
@@ -92,17 +95,27 @@ impl Kernel {
     }
 
     fn set_addresses(&mut self, which: Addresses, addresses: &[IpAddr]) -> Result<(), Error> {
-        let mut bitmap = AddressBitmap { words: [0; BITMAP_WORDS] };
-        for address in addresses {
-            let bit = address_bit(words(*address));
-            bitmap.words[bit as usize / 64] |= 1 << (bit % 64);
-        }
         match which {
             Addresses::Backends => {}
             Addresses::Vips => self.set_vips(addresses)?,
         }
-        self.bitmaps.set(self::bitmap(which), &bitmap);
+        self.bitmaps.set(bitmap(which), &bits(addresses.iter().copied().map(words)));
         Ok(())
+    }
+
+    /// Makes these the local addresses that new connections of full NAT use. Returns all that
+    /// connections may use: former ones stay known.
+    pub fn set_locals(&mut self, addresses: &[IpAddr]) -> BTreeSet<IpAddr> {
+        // Port ranges are shared out among the processors that packets may come in by.
+        let processors = aya::util::nr_cpus().map_or(1, |processors| processors as u32);
+        let known = self.locals.set(addresses, processors);
+        self.bitmaps.set(LOCAL_BITS, &bits(known.iter().copied().map(words)));
+        known
+    }
+
+    /// The local address in a place.
+    pub fn local(&self, place: u16) -> IpAddr {
+        self.locals.get(place)
     }
 
     fn set_vips(&mut self, addresses: &[IpAddr]) -> Result<(), Error> {
@@ -319,6 +332,19 @@ impl Kernel {
 
 /// State word of a next hop, the last of its three.
 const HOP_STATE: usize = 2;
+
+/// Index of the local addresses' bitmap.
+const LOCAL_BITS: u32 = 2;
+
+/// The bitmap of these addresses' words.
+fn bits(addresses: impl Iterator<Item = [u64; 2]>) -> AddressBitmap {
+    let mut bitmap = AddressBitmap { words: [0; BITMAP_WORDS] };
+    for address in addresses {
+        let bit = address_bit(address);
+        bitmap.words[bit as usize / 64] |= 1 << (bit % 64);
+    }
+    bitmap
+}
 
 /// Index of a bitmap.
 const fn bitmap(which: Addresses) -> u32 {

@@ -12,7 +12,7 @@ use slb_common::{
     service::{self, Timeouts},
 };
 
-use super::slow_start::WHOLE;
+use super::{segments, slow_start::WHOLE};
 use crate::{
     config::model::{Backend, Config, Family, Instance, Listener, Protocol, Role, Scheduler},
     health::{Health, TargetKey},
@@ -37,6 +37,10 @@ pub struct DesiredService {
     pub slow_start: Duration,
     /// Idle times in ticks.
     pub timeouts: Timeouts,
+    /// One of [`service::mode`].
+    pub mode: u8,
+    /// Greatest MSS that SYNs may announce; 0: any.
+    pub mss: u16,
     /// Bits `SERVICE_*` besides `SERVICE_PRESENT`.
     pub flags: u32,
     /// Its backends.
@@ -115,7 +119,7 @@ fn service_of(
     // Backups take over only when no primary is left.
     let primaries = own().any(|backend| backend.role == Role::Primary && able(&backend));
     let role = if primaries { Role::Primary } else { Role::Backup };
-    let backends = own()
+    let backends: Vec<DesiredBackend> = own()
         .map(|backend| DesiredBackend {
             endpoint: backend.endpoint(),
             weight: backend.weight,
@@ -142,7 +146,10 @@ fn service_of(
             ticks(listener.timeouts.fin.as_secs()),
             ticks(listener.timeouts.time_wait.as_secs()),
         ),
-        flags: if stopped { service::SERVICE_STOPPED } else { 0 }
+        mode: segments::mode(listener.mode),
+        mss: segments::mss(listener, family, &backends),
+        flags: segments::flags(listener)
+            | if stopped { service::SERVICE_STOPPED } else { 0 }
             | if hashing { service::SERVICE_ADOPT } else { 0 },
         backends,
     })

@@ -189,6 +189,8 @@ impl<'a> Planner<'a> {
             last_port: service.port,
             protocol: number(service.protocol),
             family: family_number(service.family),
+            mode: service.mode,
+            mss: service.mss,
             timeouts: service.timeouts,
             ..Service::default()
         };

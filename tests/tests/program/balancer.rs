@@ -144,6 +144,8 @@ impl Balancer {
             protocol: number(listener.protocol),
             family: if vip.is_ipv4() { 4 } else { 6 },
             last_port: vip.port(),
+            mode: listener.mode,
+            mss: listener.mss,
             timeouts: listener.timeouts,
             ..Service::default()
         };
@@ -171,6 +173,13 @@ impl Balancer {
             family: if target.address.is_ipv4() { 4 } else { 6 },
             ..Backend::default()
         };
+        self.apply(Operation::SetBackend { slot, backend });
+    }
+
+    /// Says what a backend's way carries.
+    pub(crate) fn set_backend_mtu(&mut self, slot: u32, mtu: u16) {
+        let mut backend = self.kernel.backend(slot);
+        backend.hop.mtu = mtu;
         self.apply(Operation::SetBackend { slot, backend });
     }
 

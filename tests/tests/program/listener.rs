@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use slb_common::{
     connection::ticks,
-    service::{SERVICE_PRESENT, Timeouts, scheduler},
+    service::{SERVICE_PRESENT, Timeouts, mode, scheduler},
 };
 use slb_tests::packets::Mac;
 use slb_userspace::config::model::Protocol;
@@ -52,6 +52,9 @@ pub(crate) struct Listener {
     pub(crate) protocol: Protocol,
     pub(crate) scheduler: u8,
     pub(crate) flags: u32,
+    /// One of `slb_common::service::mode`.
+    pub(crate) mode: u8,
+    pub(crate) mss: u16,
     pub(crate) timeouts: Timeouts,
     pub(crate) backends: Vec<Target>,
 }
@@ -64,6 +67,8 @@ impl Listener {
             protocol,
             scheduler: scheduler::ROUND_ROBIN,
             flags: SERVICE_PRESENT,
+            mode: mode::NAT,
+            mss: 0,
             timeouts: Timeouts::new(ticks(900), ticks(60), ticks(60), ticks(60)),
             backends: backends.iter().copied().map(Target::new).collect(),
         }

@@ -3,20 +3,29 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, HashMap, MapData};
 use slb_common::{
-    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6},
+    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, endpoint},
     next_hop::NextHop,
     service::{AddressBitmap, Backend, Gauges, Instance, Service},
-    vip::{Settings, VipState},
+    vip::{LOCAL_PORT_TAKEN, LocalAddress, Settings, VipState},
 };
 use slb_userspace::{
-    bpf::{self, Sizes, load::Object, mapping::Access},
-    maps::{Kernel, Operation, operation::Addresses},
+    bpf::{self, FullNat, Sizes, load::Object, mapping::Access},
+    config::model::Family,
+    expiry,
+    maps::{
+        Kernel, Operation,
+        operation::Addresses,
+        words::{number, words},
+    },
 };
+
+use super::cases::Case;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Services.
@@ -34,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) object: Object,
     pub(crate) kernel: Kernel,
     cursors: Array<MapData, [u64; CURSOR_WORDS]>,
+    local_ports_v4: HashMap<MapData, [u64; 2], u64>,
+    local_ports_v6: HashMap<MapData, [u64; 6], u64>,
     buckets: u32,
 }
 
@@ -65,12 +76,15 @@ impl Loaded {
             services: SERVICES,
             backends: BACKENDS,
             ring_slots: 70_000,
+            full_nat: FullNat::On,
         };
         let mut object = Object::load_private(bpf::OBJECT, sizes).unwrap();
         object.load_stages().unwrap();
         let kernel = Kernel::open(&mut object).unwrap();
         let cursors = Array::try_from(object.take_map("CURSORS").unwrap()).unwrap();
-        Self { object, kernel, cursors, buckets }
+        let local_ports_v4 = HashMap::try_from(object.take_map("LOCAL_PORTS4").unwrap()).unwrap();
+        let local_ports_v6 = HashMap::try_from(object.take_map("LOCAL_PORTS6").unwrap()).unwrap();
+        Self { object, kernel, cursors, local_ports_v4, local_ports_v6, buckets }
     }
 
     /// Makes every map what it was when it was new.
@@ -93,6 +107,8 @@ impl Loaded {
         self.zero::<VipState>("VIP_STATES");
         self.zero::<u64>("SEQUENCES4");
         self.zero::<u64>("SEQUENCES6");
+        self.zero::<LocalAddress>("LOCALS");
+        self.forget_local_ports();
         self.zero::<u32>("RINGS");
         self.zero::<AddressBitmap>("BITMAPS");
         self.zero::<NextHop>("HOPS_CLIENTS");
@@ -101,6 +117,51 @@ impl Loaded {
             self.kernel.forget_service(service as u16).unwrap();
         }
         (0..BACKENDS).for_each(|slot| self.kernel.forget_backend(slot).unwrap());
+    }
+
+    /// Local ports that are taken: how many over IPv4, how many over IPv6.
+    pub(crate) fn local_ports(&self) -> (usize, usize) {
+        (self.local_ports_v4.keys().count(), self.local_ports_v6.keys().count())
+    }
+
+    /// Takes a local port as a connection on another processor would.
+    pub(crate) fn take_local_port(
+        &mut self,
+        case: Case,
+        (local, port): (IpAddr, u16),
+        backend: SocketAddr,
+    ) {
+        let protocol = u16::from(number(case.protocol));
+        let port = port.to_be_bytes();
+        let backend_port = backend.port().to_be_bytes();
+        let (local, backend) = (words(local), words(backend.ip()));
+        match case.family {
+            Family::V4 => {
+                let [a]: [u64; 1] = endpoint(local, port, protocol);
+                let [b]: [u64; 1] = endpoint(backend, backend_port, protocol);
+                self.local_ports_v4.insert([a, b], LOCAL_PORT_TAKEN, 1).unwrap();
+            }
+            Family::V6 => {
+                let [a, b, c]: [u64; 3] = endpoint(local, port, protocol);
+                let [d, e, f]: [u64; 3] = endpoint(backend, backend_port, protocol);
+                self.local_ports_v6.insert([a, b, c, d, e, f], LOCAL_PORT_TAKEN, 1).unwrap();
+            }
+        }
+    }
+
+    /// Ends every entry, as the daemon does.
+    pub(crate) fn cut_all(&mut self) {
+        for family in [Family::V4, Family::V6] {
+            expiry::cut(&mut self.object, &self.kernel, family, |_, _| true).unwrap();
+        }
+    }
+
+    /// Gives all local ports back.
+    fn forget_local_ports(&mut self) {
+        let v4: Vec<_> = self.local_ports_v4.keys().map(Result::unwrap).collect();
+        v4.iter().for_each(|key| self.local_ports_v4.remove(key).unwrap());
+        let v6: Vec<_> = self.local_ports_v6.keys().map(Result::unwrap).collect();
+        v6.iter().for_each(|key| self.local_ports_v6.remove(key).unwrap());
     }
 
     fn zero<T: FromBytes + IntoBytes + Immutable>(&self, map: &'static str) {

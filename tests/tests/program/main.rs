@@ -11,6 +11,7 @@ mod loaded;
 
 mod counting;
 mod forwarding;
+mod full_nat;
 mod lifetimes;
 mod links;
 mod malformed;
@@ -22,5 +23,6 @@ mod routes;
 mod scheduling;
 mod shared_bits;
 mod states;
+mod tcp_options;
 mod toa;
 mod truncated;

@@ -247,6 +247,8 @@ pub(in crate::plan) fn service(
         scheduler,
         slow_start: Duration::ZERO,
         timeouts: Timeouts::new(3000, 100, 200, 200),
+        mode: 0,
+        mss: 0,
         flags: 0,
         backends: backends
             .iter()
