@@ -104,10 +104,9 @@ pub fn search<const W: usize>(backend: &[u64; W], protocol: u16) -> Step<(u16, [
         return Err(Verdict::DropNoLocalPort);
     }
     // SAFETY: the helpers take nothing and return numbers.
-    let (first, random, processor) = unsafe {
-        let random = [bpf_get_prandom_u32(), bpf_get_prandom_u32()];
-        (bpf_get_prandom_u32(), random, bpf_get_smp_processor_id())
-    };
+    let (first, second, processor) =
+        unsafe { (bpf_get_prandom_u32(), bpf_get_prandom_u32(), bpf_get_smp_processor_id()) };
+    let random = u64::from(first) << 32 | u64::from(second);
     let search = PortSearch::new(random, processor, processors);
     let mut probe = 0;
     while probe < PROBES {
