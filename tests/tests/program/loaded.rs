@@ -152,7 +152,7 @@ impl Loaded {
     /// Ends every entry, as the daemon does.
     pub(crate) fn cut_all(&mut self) {
         for family in [Family::V4, Family::V6] {
-            expiry::cut(&mut self.object, &self.kernel, family, |_, _| true).unwrap();
+            expiry::cut(&mut self.object, &self.kernel, family, |_| true).unwrap();
         }
     }
 
