@@ -1,7 +1,10 @@
 //! Where a TCP connection stands, as its segments tell: kept for resets, and to see whether a
 //! segment may be believed.
 
-use slb_common::connection::{Sequences, flag, mark, state};
+use slb_common::{
+    connection::{Sequences, flag, mark, state},
+    service::mode,
+};
 
 use crate::{
     atomic,
@@ -41,6 +44,10 @@ pub fn note<const W: usize>(
     // SAFETY: the map gave the pointer to an aligned word.
     let known =
         if opened { Sequences::default() } else { Sequences(unsafe { atomic::load(place) }) };
+    if spliced(entry) && side == Side::Backend && phase(entry) != Phase::Open {
+        // The handshake with the backend is behind the one with the client: its stage judges it.
+        return true;
+    }
     let after = match side {
         Side::Vip => windows::from_client(known, &segment, phase(entry)),
         Side::Backend => {
@@ -48,8 +55,7 @@ pub fn note<const W: usize>(
         }
     };
     let Some(after) = after else { return false };
-    if after != known && !(side == Side::Backend && entry.translation.marks() & mark::SPLICED != 0)
-    {
+    if after != known {
         // SAFETY: as above.
         unsafe { atomic::store(place, after.0) };
     }
@@ -76,11 +82,19 @@ fn seen_by_client<const W: usize>(segment: Segment, entry: &Entry<W>) -> Segment
     Segment { sequence: segment.sequence.wrapping_add(entry.translation.delta()), ..segment }
 }
 
+/// True if the handshake with the client was made by cookie.
+#[inline(always)]
+const fn spliced<const W: usize>(entry: &Entry<W>) -> bool {
+    entry.translation.marks() & mark::SPLICED != 0
+}
+
 #[inline(always)]
 fn phase<const W: usize>(entry: &Entry<W>) -> Phase {
     if entry.control.state() != state::SYN {
         Phase::Open
-    } else if entry.control.flags() & flag::ANSWERED != 0 {
+    } else if entry.control.flags() & flag::ANSWERED != 0
+        && !mode::one_sided(entry.translation.mode())
+    {
         Phase::Answered
     } else {
         Phase::Opening

@@ -151,7 +151,7 @@ async fn backend_drain(state: &mut State, drain: BackendDrain) -> Result<ChangeR
     let slots = slots_of(state, &selector, backend);
     state.order_drain(&slots, timeout);
     let seconds = timeout.as_secs();
-    report.changes.push(format!("its connections may go on for {seconds} s, then they are reset"));
+    report.changes.push(format!("its connections may go on for {seconds} s, then they are cut"));
     Ok(report)
 }
 

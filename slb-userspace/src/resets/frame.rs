@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    Ethernet2Header, IpNumber, Ipv4Header, Ipv6Header, SingleVlanHeader, TcpHeader, VlanId,
-    ether_type,
+    EtherType, Ethernet2Header, IpNumber, Ipv4Header, Ipv6Header, SingleVlanHeader, TcpHeader,
+    VlanId, ether_type,
 };
 use slb_common::next_hop::{NO_VLAN, NextHop};
 
@@ -24,23 +24,54 @@ pub struct Segment {
     pub acknowledges: u32,
 }
 
-/// A frame and where it leaves.
+/// A reset as it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Index of the interface.
-    pub interface: u32,
-    /// From the Ethernet header on.
-    pub bytes: Vec<u8>,
+pub enum Frame {
+    /// By an interface.
+    To {
+        /// Its index.
+        interface: u32,
+        /// From the Ethernet header on.
+        bytes: Vec<u8>,
+    },
+    /// By the kernel's routes, where no next hop is kept.
+    Routed {
+        /// Who gets it.
+        destination: IpAddr,
+        /// From the network header on.
+        bytes: Vec<u8>,
+    },
 }
 
-/// Builds the frame of a segment for a next hop.
+/// Builds the frame of a segment for a next hop, if one is known.
 pub(super) fn build(segment: &Segment, hop: &NextHop) -> Frame {
+    let (packet, network_type) = packet(segment);
+    if !hop.known() {
+        return Frame::Routed { destination: segment.destination.ip(), bytes: packet };
+    }
+    let tag = VlanId::try_new(hop.vlan).ok().filter(|_| hop.vlan != NO_VLAN);
+    let ethernet = Ethernet2Header {
+        source: hop.source,
+        destination: hop.destination,
+        ether_type: if tag.is_some() { ether_type::VLAN_TAGGED_FRAME } else { network_type },
+    };
+    let mut bytes = ethernet.to_bytes().to_vec();
+    if let Some(vlan_id) = tag {
+        let tag = SingleVlanHeader { vlan_id, ether_type: network_type, ..Default::default() };
+        bytes.extend(tag.to_bytes());
+    }
+    bytes.extend(packet);
+    Frame::To { interface: hop.interface, bytes }
+}
+
+/// A segment with its network header, and what that is.
+fn packet(segment: &Segment) -> (Vec<u8>, EtherType) {
     let mut tcp = TcpHeader::new(segment.source.port(), segment.destination.port(), 0, 0);
     tcp.sequence_number = segment.sequence;
     tcp.acknowledgment_number = segment.acknowledges;
     (tcp.rst, tcp.ack) = (true, true);
     let length = tcp.header_len_u16();
-    let (network, network_type) = match (segment.source.ip(), segment.destination.ip()) {
+    let (mut bytes, network_type) = match (segment.source.ip(), segment.destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let mut ip = Ipv4Header {
                 time_to_live: HOPS,
@@ -70,20 +101,8 @@ pub(super) fn build(segment: &Segment, hop: &NextHop) -> Frame {
             (ip.to_bytes().to_vec(), ether_type::IPV6)
         }
     };
-    let tag = VlanId::try_new(hop.vlan).ok().filter(|_| hop.vlan != NO_VLAN);
-    let ethernet = Ethernet2Header {
-        source: hop.source,
-        destination: hop.destination,
-        ether_type: if tag.is_some() { ether_type::VLAN_TAGGED_FRAME } else { network_type },
-    };
-    let mut bytes = ethernet.to_bytes().to_vec();
-    if let Some(vlan_id) = tag {
-        let tag = SingleVlanHeader { vlan_id, ether_type: network_type, ..Default::default() };
-        bytes.extend(tag.to_bytes());
-    }
-    bytes.extend(network);
     bytes.extend(tcp.to_bytes());
-    Frame { interface: hop.interface, bytes }
+    (bytes, network_type)
 }
 
 fn octets(address: IpAddr) -> [u8; 16] {

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 
 use slb_common::{
     connection::{Control, Sequences, state},
-    next_hop::NextHop,
     service::mode,
 };
 
@@ -37,8 +36,8 @@ pub const fn told(end: End, control: Control) -> bool {
     }
 }
 
-/// The resets of a connection: to its client and to its backend, as far as the ways there are
-/// known. Nothing if none of its segments has told its numbers.
+/// The resets of a connection: to its client, and to its backend if the way there is known.
+/// Nothing if none of its segments has told its numbers.
 pub fn frames(kernel: &Kernel, line: &Line) -> Vec<Frame> {
     let known = kernel.table.sequences(line.family, line.slot);
     if known == Sequences::default() {
@@ -46,14 +45,10 @@ pub fn frames(kernel: &Kernel, line: &Line) -> Vec<Frame> {
     }
     let backend = kernel.backend(line.seen.slot());
     let same_owner = backend.generation == line.seen.generation();
-    let client = kernel.client_hop(line.client_hop);
-    let to_client = client.known().then(|| frame::build(&to_client(line, known), &client));
-    let to_backend = || -> Option<Frame> {
-        let hop: NextHop = backend.hop;
-        let segment = to_backend(line, known).filter(|_| same_owner && hop.known())?;
-        Some(frame::build(&segment, &hop))
-    };
-    to_client.into_iter().chain(to_backend()).collect()
+    let to_client = frame::build(&to_client(line, known), &kernel.client_hop(line.client_hop));
+    let to_backend = to_backend(line, known).filter(|_| same_owner && backend.hop.known());
+    let to_backend = to_backend.map(|segment| frame::build(&segment, &backend.hop));
+    [to_client].into_iter().chain(to_backend).collect()
 }
 
 /// The reset that the client takes: from the VIP, where it expects the next byte.

@@ -1,8 +1,9 @@
-//! Sends frames as they are, past routing, firewall and connection tracking of the host, in a
-//! thread of its own: a hundred thousand of them must not keep the daemon from its other work.
+//! Sends resets in a thread of its own: a hundred thousand of them must not keep the daemon from
+//! its other work. Frames go past routing, firewall and connection tracking of the host.
 
 use std::{
     io,
+    net::SocketAddr,
     os::fd::AsRawFd,
     sync::mpsc::{self, SyncSender, TrySendError},
     thread,
@@ -32,12 +33,11 @@ impl Sender {
     /// # Errors
     /// The kernel's: the daemon lacks `CAP_NET_RAW`.
     pub fn start() -> io::Result<Self> {
-        // Protocol 0: it gets no frames, it only sends.
-        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
+        let sockets = Sockets::open()?;
         let (frames, waiting) = mpsc::sync_channel::<Vec<Frame>>(QUEUE);
         thread::Builder::new().name("resets".to_owned()).spawn(move || {
             for list in waiting {
-                send_all(&socket, &list);
+                send_all(&sockets, &list);
             }
         })?;
         Ok(Self { frames })
@@ -58,35 +58,65 @@ impl Sender {
     }
 }
 
-fn send_all(socket: &Socket, frames: &[Frame]) {
+fn send_all(sockets: &Sockets, frames: &[Frame]) {
     let mut failed = 0;
     for frame in frames {
-        if let Err(error) = send(socket, frame) {
+        if let Err(error) = sockets.send(frame) {
             failed += 1;
-            tracing::debug!(interface = frame.interface, "a reset was not sent: {error}");
+            tracing::debug!("a reset was not sent: {error}");
         }
     }
     tracing::debug!(sent = frames.len() - failed, failed, "resets");
 }
 
-fn send(socket: &Socket, frame: &Frame) -> io::Result<()> {
-    let mut tries = 0;
-    loop {
-        match send_once(socket, frame) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) && tries < TRIES => {
-                tries += 1;
-                thread::sleep(REST);
+/// They only send: of protocols of which they would get nothing.
+struct Sockets {
+    frames: Socket,
+    v4: Socket,
+    v6: Socket,
+}
+
+impl Sockets {
+    fn open() -> io::Result<Self> {
+        let raw = Some(Protocol::from(libc::IPPROTO_RAW));
+        Ok(Self {
+            frames: Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?,
+            v4: Socket::new(Domain::IPV4, Type::RAW, raw)?,
+            v6: Socket::new(Domain::IPV6, Type::RAW, raw)?,
+        })
+    }
+
+    fn send(&self, frame: &Frame) -> io::Result<()> {
+        let mut tries = 0;
+        loop {
+            match self.send_once(frame) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) && tries < TRIES => {
+                    tries += 1;
+                    thread::sleep(REST);
+                }
+                outcome => return outcome,
             }
-            outcome => return outcome,
+        }
+    }
+
+    fn send_once(&self, frame: &Frame) -> io::Result<()> {
+        match frame {
+            Frame::To { interface, bytes } => send_by(&self.frames, *interface, bytes),
+            Frame::Routed { destination, bytes } => {
+                let socket = if destination.is_ipv4() { &self.v4 } else { &self.v6 };
+                // Both kinds of socket take the network header as it is; the port must be 0.
+                let address = SocketAddr::new(*destination, 0);
+                socket.send_to_with_flags(bytes, &address.into(), libc::MSG_DONTWAIT).map(drop)
+            }
         }
     }
 }
 
-fn send_once(socket: &Socket, frame: &Frame) -> io::Result<()> {
+fn send_by(socket: &Socket, interface: u32, bytes: &[u8]) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
         sll_protocol: 0,
-        sll_ifindex: frame.interface.cast_signed(),
+        sll_ifindex: interface.cast_signed(),
         sll_hatype: 0,
         sll_pkttype: 0,
         sll_halen: 0,
@@ -96,8 +126,8 @@ fn send_once(socket: &Socket, frame: &Frame) -> io::Result<()> {
     let sent = unsafe {
         libc::sendto(
             socket.as_raw_fd(),
-            frame.bytes.as_ptr().cast(),
-            frame.bytes.len(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
             libc::MSG_DONTWAIT,
             (&raw const address).cast(),
             size_of::<libc::sockaddr_ll>() as libc::socklen_t,

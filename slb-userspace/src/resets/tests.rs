@@ -1,6 +1,6 @@
 use slb_common::{
     connection::{Seen, Ties, Translation},
-    next_hop::HOP_VALID,
+    next_hop::{HOP_VALID, NextHop},
 };
 
 use super::*;
@@ -73,18 +73,28 @@ fn what_expires_in_closing_is_not_told_and_what_is_cut_in_handshake_is() {
 #[test]
 fn a_frame_is_what_the_rfcs_say_with_and_without_a_tag() {
     let segment = to_client(&line(mode::NAT, 0), KNOWN);
-    let plain = frame::build(&segment, &hop(0));
-    assert_eq!(plain.interface, 7);
-    let ip = &plain.bytes[14..];
-    assert_eq!(plain.bytes[..14], [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
+    let plain = sent_by_7(frame::build(&segment, &hop(0)));
+    let ip = &plain[14..];
+    assert_eq!(plain[..14], [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
     assert_eq!(ip[..10], [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
     assert_eq!(ip[12..20], [203, 0, 113, 1, 198, 51, 100, 7]);
     assert_eq!(ip[20..36], [0, 80, 0x75, 0x30, 0, 0, 0, 0x10, 0, 0, 3, 0xe8, 0x50, 0x14, 0, 0]);
     assert_eq!(sum(&ip[..20]), 0xffff);
     assert_eq!(sum(&[&ip[12..20], &[0, 6, 0, 20], &ip[20..]].concat()), 0xffff);
-    let tagged = frame::build(&segment, &hop(42));
-    assert_eq!(tagged.bytes[12..18], [0x81, 0, 0, 42, 8, 0]);
-    assert_eq!(tagged.bytes[18..], *ip);
+    let tagged = sent_by_7(frame::build(&segment, &hop(42)));
+    assert_eq!(tagged[12..18], [0x81, 0, 0, 42, 8, 0]);
+    assert_eq!(tagged[18..], *ip);
+    // The kernel's routes know the way where no next hop is kept.
+    let routed = frame::build(&segment, &NextHop::default());
+    let destination = segment.destination.ip();
+    assert_eq!(routed, Frame::Routed { destination, bytes: ip.to_vec() });
+}
+
+fn sent_by_7(frame: Frame) -> Vec<u8> {
+    match frame {
+        Frame::To { interface: 7, bytes } => bytes,
+        other => panic!("not by interface 7: {other:?}"),
+    }
 }
 
 #[test]
@@ -95,9 +105,9 @@ fn a_frame_of_ipv6_carries_a_checksum_over_its_pseudo_header() {
         sequence: 5,
         acknowledges: 6,
     };
-    let frame = frame::build(&segment, &hop(0));
-    let ip = &frame.bytes[14..];
-    assert_eq!(frame.bytes[12..14], [0x86, 0xdd]);
+    let frame = sent_by_7(frame::build(&segment, &hop(0)));
+    let ip = &frame[14..];
+    assert_eq!(frame[12..14], [0x86, 0xdd]);
     assert_eq!(ip[..8], [0x60, 0, 0, 0, 0, 20, 6, 64]);
     assert_eq!(sum(&[&ip[8..40], &[0, 0, 0, 20, 0, 0, 0, 6], &ip[40..]].concat()), 0xffff);
 }

@@ -220,10 +220,7 @@ fn a_drained_backend_has_the_deadline_that_the_command_gives_it() -> Result<()> 
         let backend = SocketAddr::new(address(host, vip), BACKEND_PORT).to_string();
         let said =
             scene.slbd.slb_ok(&["backend", "drain", LISTENER, &backend, "--timeout", "1s"])?;
-        assert!(
-            said.ends_with("its connections may go on for 1 s, then they are reset\n"),
-            "{said}"
-        );
+        assert!(said.ends_with("its connections may go on for 1 s, then they are cut\n"), "{said}");
     }
     for one in all {
         let ip = one.backend.local_addr()?.ip();
