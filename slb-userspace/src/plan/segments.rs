@@ -65,7 +65,7 @@ mod tests {
              [[instance.listener]]\nprotocol = \"tcp\"\nport = 80\n{settings}\n\
              [[instance.listener.backend]]\naddress = \"10.0.0.1\"\nport = 80\n"
         );
-        let config = crate::config::load_str("test.toml", text).expect("sound").config;
+        let config = crate::config::load_str("test.toml", &text).expect("sound").config;
         config.instances[0].listeners[0].clone()
     }
 
@@ -89,6 +89,8 @@ mod tests {
             usable: true,
             health: Health::Healthy,
             hop: Some(NextHop { mtu, ..NextHop::default() }),
+            server_id: None,
+            share: 1,
         };
         let tunnel = listener("mode = \"tunnel\"");
         let of = |backends: &[DesiredBackend]| mss(&tunnel, Family::V4, backends);
