@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use slb_common::{
-    Verdict,
+    Answer, Verdict,
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
@@ -18,7 +18,9 @@ use slb_common::{
         ServiceKey6,
     },
     stage::Handover,
-    vip::{LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings, VipState},
+    vip::{
+        InterfaceAddresses, LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings, VipState,
+    },
 };
 
 pub use store::{Maps, adjust};
@@ -97,6 +99,14 @@ pub static HANDOVER: PerCpuArray<Handover, 1> = PerCpuArray::new();
 /// stack.
 #[btf_map]
 static OPENING: PerCpuArray<[u64; OPENING_WORDS], 1> = PerCpuArray::new();
+/// Addresses that ICMP errors come from, by [`slb_common::vip::interface_key`].
+#[btf_map]
+pub static ADDRESSES: HashMap<u64, InterfaceAddresses, 1024> = HashMap::new();
+/// When the bucket of RSTs and that of ICMP errors are full again, in nanoseconds.
+#[btf_map]
+pub static ANSWER_BUCKETS: PerCpuArray<u64, 2> = PerCpuArray::new();
+#[btf_map]
+pub static COUNT_ANSWERS: PerCpuArray<u64, { Answer::COUNT }> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
