@@ -27,7 +27,7 @@ use crate::{
     parse::{
         self, Addresses, Network,
         icmp::{self, Message, Quote},
-        link::{self, Link},
+        link,
     },
     pipeline, services,
 };
@@ -41,32 +41,69 @@ pub fn run(context: &XdpContext) -> Step<u32> {
     }
 }
 
-/// IPv4, on a stack frame of its own.
+/// IPv4: what is to be done is found, and done, on stack frames of their own.
 #[inline(never)]
 fn run_v4(context: &XdpContext) -> Step<u32> {
-    follow::<1>(context)
+    find_v4(context)?;
+    send_v4(context)
 }
 
 /// IPv6, likewise.
 #[inline(never)]
 fn run_v6(context: &XdpContext) -> Step<u32> {
-    follow::<3>(context)
+    find_v6(context)?;
+    send_v6(context)
 }
 
-/// An error, where it was found and what it quotes.
-struct Quoting<const W: usize> {
-    link: Link,
-    network: Network,
-    addresses: Addresses,
-    quote: Quote,
-    /// Who sent the quoted packet; extra: protocol.
+#[inline(never)]
+fn find_v4(context: &XdpContext) -> Step<()> {
+    find::<1>(context)
+}
+
+#[inline(never)]
+fn find_v6(context: &XdpContext) -> Step<()> {
+    find::<3>(context)
+}
+
+#[inline(never)]
+fn send_v4(context: &XdpContext) -> Step<u32> {
+    send::<1>(context)
+}
+
+#[inline(never)]
+fn send_v6(context: &XdpContext) -> Step<u32> {
+    send::<3>(context)
+}
+
+/// What becomes of an error. Extras of the quoted packet's ends are the protocol.
+#[repr(C)]
+pub struct Errand<const W: usize> {
+    /// Who sent the quoted packet, as it is quoted.
     sender: [u64; W],
-    /// To whom; extra: protocol.
+    /// To whom.
     receiver: [u64; W],
+    /// The sender as the error's receiver knows it.
+    known_sender: [u64; W],
+    /// The receiver, likewise.
+    known_receiver: [u64; W],
+    /// Who reports the error; the port means nothing.
+    speaker: [u64; W],
+    /// The same as the error's receiver knows it.
+    known_speaker: [u64; W],
+    /// Where the error goes.
+    hop: NextHop,
+    /// What it quotes.
+    quote: Quote,
+    /// Offset of the ICMP header.
+    message: u16,
+    reserved: [u16; 3],
 }
 
+const _: () = assert!(size_of::<Errand<3>>() == 6 * 24 + 24 + 16 && size_of::<Quote>() == 8);
+
+/// Finds out what becomes of an ICMP packet.
 #[inline(always)]
-fn follow<const W: usize>(context: &XdpContext) -> Step<u32> {
+fn find<const W: usize>(context: &XdpContext) -> Step<()> {
     let frame = Frame::of(context);
     let link = link::link(frame)?;
     let addresses = parse::addresses::<W>(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
@@ -87,29 +124,55 @@ fn follow<const W: usize>(context: &XdpContext) -> Step<u32> {
         _ => return Err(otherwise),
     }
     let otherwise = if vip { Verdict::PassIcmpNoConnection } else { otherwise };
+    let errand = maps::errand::<W>().ok_or(Verdict::DropInternal)?;
     let (quote, inner, ports) = quoted::<W>(frame, &network).ok_or(otherwise)?;
     // An error goes to the sender of what it quotes.
     if differ(inner.source, addresses.destination) {
         return Err(otherwise);
     }
     let protocol = u16::from(quote.protocol);
-    let quoting = Quoting::<W> {
-        link,
-        network,
-        addresses,
-        quote,
-        sender: endpoint(inner.source, ports.0, protocol),
-        receiver: endpoint(inner.destination, ports.1, protocol),
-    };
-    let (side, key) = if vip {
-        (Side::Vip, Key { client: &quoting.receiver, server: &quoting.sender })
-    } else if services::from_backend(&quoting.receiver) {
-        (Side::Backend, Key { client: &quoting.sender, server: &quoting.receiver })
+    errand.sender = endpoint(inner.source, ports.0, protocol);
+    errand.receiver = endpoint(inner.destination, ports.1, protocol);
+    errand.speaker = endpoint(addresses.source, [0; 2], 0);
+    (errand.quote, errand.message) = (quote, network.transport);
+    let (side, client, server) = if vip {
+        (Side::Vip, &errand.receiver, &errand.sender)
+    } else if services::from_backend(&errand.receiver) {
+        (Side::Backend, &errand.sender, &errand.receiver)
     } else {
         return Err(otherwise);
     };
+    let key = Key { client, server };
     let entry = pipeline::connection(&key, side, maps::tick()).ok_or(otherwise)?;
-    forward(context, &quoting, side, &entry)
+    if network.ttl <= 1 {
+        return Err(Verdict::DropTtl);
+    }
+    decide(context, errand, side, &entry)
+}
+
+/// To the backend (`Side::Vip`: it came to the VIP) or to the client, and whom that knows.
+#[inline(always)]
+fn decide<const W: usize>(
+    context: &XdpContext,
+    errand: &mut Errand<W>,
+    side: Side,
+    entry: &Entry<W>,
+) -> Step<()> {
+    let mut hop = NextHop::default();
+    match side {
+        Side::Vip => pipeline::backend_hop(entry, &mut hop)?,
+        Side::Backend => pipeline::client_hop(context, entry, &mut hop)?,
+    }
+    errand.hop = hop;
+    (errand.known_sender, errand.known_receiver) = match (side, entry.translation.mode()) {
+        (Side::Backend, _) => (entry.client, entry.vip),
+        (Side::Vip, mode::FULL_NAT) => (entry.backend, local_ports::endpoint_of(entry.ties)?),
+        (Side::Vip, _) => (entry.backend, errand.receiver),
+    };
+    // The receiver itself has another address to who hears of it; a router is who it is.
+    let itself = !differ(endpoint_address(&errand.speaker), endpoint_address(&errand.receiver));
+    errand.known_speaker = if itself { errand.known_receiver } else { errand.speaker };
+    Ok(())
 }
 
 /// The quoted packet: where it lies, its addresses and ports.
@@ -125,59 +188,26 @@ fn quoted<const W: usize>(
     Some((quote, inner, (ports.source.to_ne_bytes(), ports.destination.to_ne_bytes())))
 }
 
-/// Sends the error to the backend (`Side::Vip`: it came to the VIP) or to the client.
+/// Makes the error speak of what its receiver knows, and sends it there.
 #[inline(always)]
-fn forward<const W: usize>(
-    context: &XdpContext,
-    quoting: &Quoting<W>,
-    side: Side,
-    entry: &Entry<W>,
-) -> Step<u32> {
-    if quoting.network.ttl <= 1 {
-        return Err(Verdict::DropTtl);
-    }
-    let mut hop = NextHop::default();
-    match side {
-        Side::Vip => pipeline::backend_hop(entry, &mut hop)?,
-        Side::Backend => pipeline::client_hop(context, entry, &mut hop)?,
-    }
-    let mut known = Known { sender: entry.backend, receiver: quoting.receiver };
-    match (side, entry.translation.mode()) {
-        (Side::Backend, _) => known = Known { sender: entry.client, receiver: entry.vip },
-        (Side::Vip, mode::FULL_NAT) => known.receiver = local_ports::endpoint_of(entry.ties)?,
-        (Side::Vip, _) => {}
-    }
-    translate(context, quoting, &known)?;
-    send::address(context, &quoting.link, &hop)?;
-    Ok(hop.interface)
-}
-
-/// The ends of the quoted packet as the error's receiver knows them.
-struct Known<const W: usize> {
-    sender: [u64; W],
-    receiver: [u64; W],
-}
-
-/// Makes the error speak of what its receiver knows.
-#[inline(always)]
-fn translate<const W: usize>(
-    context: &XdpContext,
-    quoting: &Quoting<W>,
-    known: &Known<W>,
-) -> Step<()> {
-    let Quoting { sender, receiver, addresses, .. } = quoting;
-    let speaker = endpoint(addresses.source, [0; 2], 0);
-    // The receiver itself has another address to who hears of it; a router is who it is.
-    let itself = !differ(addresses.source, endpoint_address(receiver));
-    let speaks = if itself { &known.receiver } else { &speaker };
+fn send<const W: usize>(context: &XdpContext) -> Step<u32> {
+    let errand = maps::errand::<W>().ok_or(Verdict::DropInternal)?;
+    let link = link::link(Frame::of(context))?;
     let source = |old, new| Rewrite { side: Side::Backend, old, new };
     let destination = |old, new| Rewrite { side: Side::Vip, old, new };
     let translation = Translation {
-        outer: [source(&speaker, speaks), destination(sender, &known.sender)],
-        quoted: [source(sender, &known.sender), destination(receiver, &known.receiver)],
+        outer: [
+            source(&errand.speaker, &errand.known_speaker),
+            destination(&errand.sender, &errand.known_sender),
+        ],
+        quoted: [
+            source(&errand.sender, &errand.known_sender),
+            destination(&errand.receiver, &errand.known_receiver),
+        ],
     };
-    let frame = Frame::of(context);
-    error::rewrite(frame, quoting.link.at(), &quoting.network, &quoting.quote, &translation)
+    error::rewrite(Frame::of(context), link.at(), errand.message, &errand.quote, &translation)?;
+    send::address(context, &link, &errand.hop)?;
+    Ok(errand.hop.interface)
 }
 
 /// Inequality without `memcmp`, which would be a call.

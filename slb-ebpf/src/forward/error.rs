@@ -9,7 +9,7 @@ use crate::{
     connections::store::Side,
     headers::{Icmp, Ipv4, Ipv6, Udp},
     packet::{Frame, Header, Short, Step},
-    parse::{Network, TCP, icmp::Quote, ipv6},
+    parse::{TCP, icmp::Quote, ipv6},
 };
 
 /// What becomes of an error: both ends of it and both of the packet that it quotes, whether they
@@ -34,12 +34,13 @@ const TCP_CHECKSUM: u16 = 16;
 /// Offset of the checksum in a UDP header.
 const UDP_CHECKSUM: u16 = 6;
 
-/// Rewrites outer header, quoted headers and the checksums of all of them.
+/// Rewrites outer header, quoted headers and the checksums of all of them; `message` is the offset
+/// of the ICMP header.
 #[inline(always)]
 pub fn rewrite<const W: usize>(
     frame: Frame,
     at: usize,
-    network: &Network,
+    message: u16,
     quote: &Quote,
     translation: &Translation<'_, W>,
 ) -> Step<()> {
@@ -52,9 +53,8 @@ pub fn rewrite<const W: usize>(
         delta = addresses(delta, &translation.outer);
         nat::ipv6(frame, at, &translation.outer)?;
     }
-    let message = frame
-        .place::<Icmp>(usize::from(network.transport))
-        .map_err(|Short| Verdict::DropTruncated)?;
+    let message =
+        frame.place::<Icmp>(usize::from(message)).map_err(|Short| Verdict::DropTruncated)?;
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe { (*message).checksum = delta.apply((*message).checksum) };
     Ok(())

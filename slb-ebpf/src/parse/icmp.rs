@@ -64,6 +64,7 @@ pub enum Message {
 
 /// The packet that an error quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Quote {
     /// Offset of its network header in the frame.
     pub network: u16,
