@@ -2,7 +2,7 @@
 
 use slb_common::service::{SERVICE_ADOPT, SERVICE_SILENT};
 
-use crate::config::model::{Listener, NoBackend};
+use crate::config::model::{Listener, NoBackend, Protocol};
 
 /// The bits of its service.
 pub(super) fn flags(listener: &Listener) -> u32 {
@@ -10,7 +10,9 @@ pub(super) fn flags(listener: &Listener) -> u32 {
         NoBackend::Reset => 0,
         NoBackend::Drop => SERVICE_SILENT,
     };
-    let adopt = if listener.adopt { SERVICE_ADOPT } else { 0 };
+    // A datagram opens its flow anyway.
+    let adopts = listener.adopt && listener.protocol == Protocol::Tcp;
+    let adopt = if adopts { SERVICE_ADOPT } else { 0 };
     silent | adopt
 }
 

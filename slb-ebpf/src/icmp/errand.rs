@@ -1,7 +1,5 @@
-//! ICMP: an error that quotes a packet of a connection goes to the side that sent the packet, and
-//! speaks of it as that side knows it. Like the pipeline this only orders stages.
-//!
-//! Errors change nothing of the connection: whoever can guess its ports can forge one (RFC 5927).
+//! What becomes of an ICMP packet: whether it is an error about a connection, whose, and which
+//! addresses its receiver knows.
 
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
@@ -16,11 +14,6 @@ use crate::{
         lookup::Entry,
         store::{Key, Side},
     },
-    forward::{
-        error::{self, Translation},
-        nat::Rewrite,
-        send,
-    },
     headers::Udp,
     local_ports, maps,
     packet::{Frame, Short, Step},
@@ -32,70 +25,27 @@ use crate::{
     pipeline, services,
 };
 
-/// Follows an ICMP packet to its end.
-#[inline(always)]
-pub fn run(context: &XdpContext) -> Step<u32> {
-    match link::link(Frame::of(context))?.ethertype {
-        link::IPV4 => run_v4(context),
-        _ => run_v6(context),
-    }
-}
-
-/// IPv4: what is to be done is found, and done, on stack frames of their own.
-#[inline(never)]
-fn run_v4(context: &XdpContext) -> Step<u32> {
-    find_v4(context)?;
-    send_v4(context)
-}
-
-/// IPv6, likewise.
-#[inline(never)]
-fn run_v6(context: &XdpContext) -> Step<u32> {
-    find_v6(context)?;
-    send_v6(context)
-}
-
-#[inline(never)]
-fn find_v4(context: &XdpContext) -> Step<()> {
-    find::<1>(context)
-}
-
-#[inline(never)]
-fn find_v6(context: &XdpContext) -> Step<()> {
-    find::<3>(context)
-}
-
-#[inline(never)]
-fn send_v4(context: &XdpContext) -> Step<u32> {
-    send::<1>(context)
-}
-
-#[inline(never)]
-fn send_v6(context: &XdpContext) -> Step<u32> {
-    send::<3>(context)
-}
-
 /// What becomes of an error. Extras of the quoted packet's ends are the protocol.
 #[repr(C)]
 pub struct Errand<const W: usize> {
     /// Who sent the quoted packet, as it is quoted.
-    sender: [u64; W],
+    pub(super) sender: [u64; W],
     /// To whom.
-    receiver: [u64; W],
+    pub(super) receiver: [u64; W],
     /// The sender as the error's receiver knows it.
-    known_sender: [u64; W],
+    pub(super) known_sender: [u64; W],
     /// The receiver, likewise.
-    known_receiver: [u64; W],
+    pub(super) known_receiver: [u64; W],
     /// Who reports the error; the port means nothing.
-    speaker: [u64; W],
+    pub(super) speaker: [u64; W],
     /// The same as the error's receiver knows it.
-    known_speaker: [u64; W],
+    pub(super) known_speaker: [u64; W],
     /// Where the error goes.
-    hop: NextHop,
+    pub(super) hop: NextHop,
     /// What it quotes.
-    quote: Quote,
+    pub(super) quote: Quote,
     /// Offset of the ICMP header.
-    message: u16,
+    pub(super) message: u16,
     reserved: [u16; 3],
 }
 
@@ -103,7 +53,7 @@ const _: () = assert!(size_of::<Errand<3>>() == 6 * 24 + 24 + 16 && size_of::<Qu
 
 /// Finds out what becomes of an ICMP packet.
 #[inline(always)]
-fn find<const W: usize>(context: &XdpContext) -> Step<()> {
+pub(super) fn find<const W: usize>(context: &XdpContext) -> Step<()> {
     let frame = Frame::of(context);
     let link = link::link(frame)?;
     let addresses = parse::addresses::<W>(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
@@ -186,28 +136,6 @@ fn quoted<const W: usize>(
     // The ports of TCP lie where those of UDP do.
     let ports = frame.read::<Udp>(usize::from(quote.transport)).ok()?;
     Some((quote, inner, (ports.source.to_ne_bytes(), ports.destination.to_ne_bytes())))
-}
-
-/// Makes the error speak of what its receiver knows, and sends it there.
-#[inline(always)]
-fn send<const W: usize>(context: &XdpContext) -> Step<u32> {
-    let errand = maps::errand::<W>().ok_or(Verdict::DropInternal)?;
-    let link = link::link(Frame::of(context))?;
-    let source = |old, new| Rewrite { side: Side::Backend, old, new };
-    let destination = |old, new| Rewrite { side: Side::Vip, old, new };
-    let translation = Translation {
-        outer: [
-            source(&errand.speaker, &errand.known_speaker),
-            destination(&errand.sender, &errand.known_sender),
-        ],
-        quoted: [
-            source(&errand.sender, &errand.known_sender),
-            destination(&errand.receiver, &errand.known_receiver),
-        ],
-    };
-    error::rewrite(Frame::of(context), link.at(), errand.message, &errand.quote, &translation)?;
-    send::address(context, &link, &errand.hop)?;
-    Ok(errand.hop.interface)
 }
 
 /// Inequality without `memcmp`, which would be a call.
