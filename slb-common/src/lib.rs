@@ -3,6 +3,7 @@
 //! once, as plain bytes without padding.
 #![no_std]
 
+pub mod answer;
 pub mod connection;
 pub mod hash;
 pub mod meta;
@@ -13,6 +14,7 @@ pub mod toa;
 pub mod verdict;
 pub mod vip;
 
+pub use answer::Answer;
 pub use verdict::{Action, Verdict};
 
 /// Number of the maps' shapes together. Raise it with every change to a type of this crate that

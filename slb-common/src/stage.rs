@@ -32,6 +32,8 @@ stages! {
     Open = "slb_open";
     /// Answers made from the packet itself: RST, ICMP errors.
     Answer = "slb_answer";
+    /// ICMP errors that concern a connection.
+    Icmp = "slb_icmp";
 }
 
 /// Places of the map `STAGES`.

@@ -92,6 +92,8 @@ verdicts! {
     PassNoConnection = "backend_no_connection", Pass;
     /// Too short to hold the headers that would tell whose it is.
     PassShort = "short_frame", Pass;
+    /// An ICMP error to a VIP that quotes none of its connections.
+    PassIcmpNoConnection = "icmp_no_connection", Pass;
 
     /// Rewritten and sent out of the interface it came by.
     Transmitted = "transmitted", Forward;
@@ -115,7 +117,9 @@ verdicts! {
     DropExtension = "ipv6_extension", Drop;
     /// TTL or hop limit ran out here.
     DropTtl = "ttl_exceeded", Refuse;
-    /// The listener is stopped.
+    /// Longer than the way to its backend takes, and not to be fragmented here.
+    DropTooBig = "too_big", Refuse;
+    /// The listener is stopped, or all listeners of the VIP are.
     DropStopped = "listener_stopped", Drop;
     /// A TCP segment of no connection that is not a SYN.
     DropNoConnection = "no_connection", Refuse;
@@ -146,6 +150,8 @@ verdicts! {
     ToRare = Rare;
     /// The first packet of a connection.
     ToOpen = Open;
+    /// ICMP: it may be an error that concerns a connection.
+    ToIcmp = Icmp;
 }
 
 #[cfg(test)]

@@ -47,6 +47,24 @@ pub struct VipCounters {
 /// Packets to VIPs are counted by VIP, and VIPs may be blackholed.
 pub const SETTING_METER_VIPS: u32 = 1;
 
+/// Value of the hash map `ADDRESSES`: an interface's own addresses, as words; 0: it has none.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct InterfaceAddresses {
+    /// IPv4.
+    pub v4: [u64; 2],
+    /// IPv6, not a link-local one.
+    pub v6: [u64; 2],
+}
+
+/// Key of `ADDRESSES`: the interface that frames come by, and the outer VLAN id in them.
+#[inline(always)]
+pub const fn interface_key(interface: u32, vlan: u16) -> u64 {
+    (vlan as u64) << 32 | interface as u64
+}
+
 /// An address or prefix that outer headers of tunnels come from.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

@@ -36,6 +36,22 @@ pub fn refuse(verdict: Verdict) {
     }
 }
 
+/// Refuses a packet that is longer than this MTU, which is noted for the answer.
+#[inline(always)]
+pub fn too_big(mtu: u32) -> Verdict {
+    if let Some(handover) = HANDOVER.get_ptr_mut(0) {
+        // SAFETY: as in `rare`.
+        unsafe { (&raw mut (*handover).mtu).write_volatile(mtu) };
+    }
+    Verdict::DropTooBig
+}
+
+/// The MTU that the packet is longer than.
+#[inline(always)]
+pub fn mtu() -> u32 {
+    read().map_or(0, |handover| handover.mtu)
+}
+
 /// The verdict that is to be answered.
 #[inline(always)]
 pub fn refused() -> Verdict {

@@ -106,6 +106,17 @@ headers! {
         /// Urgent pointer.
         urgent: u16,
     }
+    /// RFC 792, RFC 4443.
+    Icmp (8) {
+        /// Type.
+        kind: u8,
+        /// What of the type.
+        code: u8,
+        /// Over the message, over IPv6 with a pseudo header.
+        checksum: u16,
+        /// By type; the MTU for some, network byte order.
+        rest: u32,
+    }
     /// RFC 768.
     Udp (8) {
         /// Network byte order.
@@ -147,3 +158,17 @@ pub struct ToaAddress<const WORDS: usize>(pub [u32; WORDS]);
 
 // SAFETY: integers without padding.
 unsafe impl<const WORDS: usize> Header for ToaAddress<WORDS> {}
+impl Tcp {
+    /// Sum of the header, for its checksum.
+    #[inline(always)]
+    pub const fn sum(&self) -> u64 {
+        self.source as u64
+            + self.destination as u64
+            + self.sequence as u64
+            + self.acknowledgement as u64
+            + u16::from_ne_bytes([self.length, self.flags]) as u64
+            + self.window as u64
+            + self.checksum as u64
+            + self.urgent as u64
+    }
+}

@@ -16,11 +16,15 @@ pub mod tcp_options;
 pub mod toa;
 
 #[cfg(target_arch = "bpf")]
+pub mod answer;
+#[cfg(target_arch = "bpf")]
 pub mod batch;
 #[cfg(target_arch = "bpf")]
 pub mod forward;
 #[cfg(target_arch = "bpf")]
 pub mod handover;
+#[cfg(target_arch = "bpf")]
+pub mod icmp;
 #[cfg(target_arch = "bpf")]
 pub mod local_ports;
 #[cfg(target_arch = "bpf")]

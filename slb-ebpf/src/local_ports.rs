@@ -21,7 +21,6 @@ use crate::{
     },
     maps::{LOCAL_PORTS4, LOCAL_PORTS6, LOCALS, SETTINGS},
     packet::Step,
-    parse::Packet,
     port_search::{PROBES, PortSearch},
     verified,
 };
@@ -65,24 +64,24 @@ pub fn settle<const W: usize>(new: &New<W>, outcome: Result<u32, Refused>) {
     }
 }
 
-/// The line of the connection that a packet to a local endpoint is a reply of.
+/// The line of the connection that a backend sends to a local endpoint for; the extras of both are
+/// the protocol.
 #[inline(always)]
-pub fn locate<const W: usize>(packet: &Packet<W>) -> Option<u32> {
-    let owner = owner(&LocalKey { local: packet.destination, backend: packet.source })?;
+pub fn locate<const W: usize>(local: &[u64; W], backend: &[u64; W]) -> Option<u32> {
+    let owner = owner(&LocalKey { local: *local, backend: *backend })?;
     // SAFETY: the map gave the pointer to an aligned word.
     let line = unsafe { atomic::load(owner) };
     (line & LOCAL_PORT_TAKEN == 0).then_some(line as u32)
 }
 
-/// True if a line's connection has the local endpoint that a packet is sent to: the port may have
-/// changed hands since it was looked up.
+/// True if a line's connection has this local endpoint: the port may have changed hands since it
+/// was looked up.
 #[inline(always)]
-pub fn owns<const W: usize>(line: Line<W>, packet: &Packet<W>) -> bool {
+pub fn owns<const W: usize>(line: Line<W>, local: &[u64; W]) -> bool {
     let ties = line.ties();
-    let local = endpoint_address(&packet.destination);
-    ties.local_port() == packet.ports.destination
-        && line.protocol() == u16::from(packet.network.protocol)
-        && address(ties).is_some_and(|known| same(known.address, local))
+    ties.local_port() == endpoint_port(local)
+        && line.protocol() == endpoint_extra(local)
+        && address(ties).is_some_and(|known| same(known.address, endpoint_address(local)))
 }
 
 /// The local endpoint of an entry.

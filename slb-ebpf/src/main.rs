@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use slb_common::{Action, Verdict, stage::Stage};
 use slb_ebpf::{
-    batch, handover,
+    answer, batch, handover, icmp,
     maps::STAGES,
     opening,
     packet::Step,
@@ -39,7 +39,15 @@ pub fn slb_open(context: XdpContext) -> u32 {
 /// [`slb_common::stage::Stage::Answer`].
 #[xdp]
 pub fn slb_answer(context: XdpContext) -> u32 {
-    count(&context, handover::refused(), XDP_DROP)
+    let verdict = handover::refused();
+    let answer = answer::make(&context, verdict);
+    count(&context, verdict, if answer.is_some() { XDP_TX } else { XDP_DROP })
+}
+
+/// [`slb_common::stage::Stage::Icmp`].
+#[xdp]
+pub fn slb_icmp(context: XdpContext) -> u32 {
+    end(&context, icmp::run(&context))
 }
 
 /// Does with a packet what a pipeline says: sends it, hands it over, or lets its story end.

@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use slb_common::{
-    Verdict,
+    Answer, Verdict,
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
@@ -18,17 +18,21 @@ use slb_common::{
         ServiceKey6,
     },
     stage::Handover,
-    vip::{LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings, VipState},
+    vip::{
+        InterfaceAddresses, LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings, VipState,
+    },
 };
 
 pub use store::{Maps, adjust};
 
-use crate::connections::insert::New;
+use crate::{connections::insert::New, icmp::Errand};
 
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
 const MAPPED: usize = 1 << 10;
 /// Room for the larger of the two families.
 const OPENING_WORDS: usize = size_of::<New<3>>() / size_of::<u64>();
+/// The same for ICMP errors.
+const ERROR_WORDS: usize = size_of::<Errand<3>>() / size_of::<u64>();
 /// A cursor has a cache line of its own.
 const CURSOR_WORDS: usize = 8;
 
@@ -97,6 +101,17 @@ pub static HANDOVER: PerCpuArray<Handover, 1> = PerCpuArray::new();
 /// stack.
 #[btf_map]
 static OPENING: PerCpuArray<[u64; OPENING_WORDS], 1> = PerCpuArray::new();
+/// What becomes of an ICMP error, put together before anything is rewritten.
+#[btf_map]
+static ERRORS: PerCpuArray<[u64; ERROR_WORDS], 1> = PerCpuArray::new();
+/// Addresses that ICMP errors come from, by [`slb_common::vip::interface_key`].
+#[btf_map]
+pub static ADDRESSES: HashMap<u64, InterfaceAddresses, 1024> = HashMap::new();
+/// When the bucket of RSTs and that of ICMP errors are full again, in nanoseconds.
+#[btf_map]
+pub static ANSWER_BUCKETS: PerCpuArray<u64, 2> = PerCpuArray::new();
+#[btf_map]
+pub static COUNT_ANSWERS: PerCpuArray<u64, { Answer::COUNT }> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
@@ -118,6 +133,14 @@ pub fn opening<const W: usize>() -> Option<&'static mut New<W>> {
     // SAFETY: the map gave the pointer to this processor's own copy, any words are a `New`, and a
     // program opens one connection at a time.
     OPENING.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
+}
+
+/// The place in which an ICMP error's errand is put together.
+#[inline(always)]
+pub fn errand<const W: usize>() -> Option<&'static mut Errand<W>> {
+    // SAFETY: the map gave the pointer to this processor's own copy, any words are an `Errand`, and
+    // a program follows one error at a time.
+    ERRORS.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
 }
 
 /// A service that exists.

@@ -7,8 +7,8 @@ use slb_common::Verdict;
 pub type Step<T> = Result<T, Verdict>;
 
 /// Offsets stay below this power of two: Ethernet, two VLAN tags, IPv6 and its extension headers
-/// fit well.
-const MAX_OFFSET: usize = 1024;
+/// fit well, and so does the packet that an ICMP error quotes.
+const MAX_OFFSET: usize = 2048;
 
 /// A frame: memory from `start` up to `end`.
 #[derive(Clone, Copy)]
@@ -87,7 +87,7 @@ fn bounded(offset: usize) -> usize {
         let mut offset = offset as u64;
         // SAFETY: it changes nothing that is below MAX_OFFSET.
         unsafe {
-            core::arch::asm!("{0} &= 1023", inout(reg) offset, options(pure, nomem, preserves_flags));
+            core::arch::asm!("{0} &= 2047", inout(reg) offset, options(pure, nomem, preserves_flags));
         }
         offset as usize
     }
@@ -95,7 +95,7 @@ fn bounded(offset: usize) -> usize {
     offset
 }
 
-const _: () = assert!(MAX_OFFSET == 1024, "the mask of `bounded` belongs to it");
+const _: () = assert!(MAX_OFFSET == 2048, "the mask of `bounded` belongs to it");
 
 /// The same value, of which the compiler knows nothing.
 #[inline(always)]

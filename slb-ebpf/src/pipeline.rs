@@ -13,7 +13,7 @@ use crate::{
     connections::{
         line::Line,
         lookup::{Entry, at},
-        store::{Side, Store},
+        store::{Key, Side, Store},
         tcp_state::{reopens, tcp},
         transition::track,
     },
@@ -22,7 +22,7 @@ use crate::{
     maps::{self, Maps, backend_of, service_of},
     neighbours,
     packet::{Frame, Short, Step},
-    parse::{self, Packet, TCP, UDP, link, transport},
+    parse::{self, Packet, TCP, UDP, icmp, link, transport},
     sequences, services, stats,
     tcp_options::Wish,
     verified,
@@ -71,9 +71,17 @@ pub fn parse<const W: usize>(context: &XdpContext) -> Step<(Packet<W>, Side)> {
     let frame = Frame::of(context);
     let link = link::link(frame)?;
     let addresses = parse::addresses::<W>(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
-    let side = services::side(&addresses)?;
+    let side = match services::side(&addresses) {
+        Ok(side) => side,
+        // A router between us and a backend may tell a client something.
+        Err(_) if icmp::follows::<W>(frame, link.at()) => return Err(Verdict::ToIcmp),
+        Err(verdict) => return Err(verdict),
+    };
     let network = parse::network::<W>(frame, link.at())
         .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
+    if network.protocol == icmp::protocol::<W>() {
+        return Err(Verdict::ToIcmp);
+    }
     let ports = transport::ports(frame, &network)
         .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
     let protocol = u16::from(network.protocol);
@@ -97,7 +105,7 @@ fn balance<const W: usize, const RARE: bool>(
 ) -> Step<u32> {
     let side = if look == Look::Reply { Side::Backend } else { side };
     let now = maps::tick();
-    let entry = match connection(packet, side, now) {
+    let entry = match connection(&packet.key(side), side, now) {
         Some(entry) => entry,
         None if look == Look::Opened => return Err(Verdict::DropContended),
         None if side == Side::Vip => return Err(Verdict::ToOpen),
@@ -149,19 +157,20 @@ fn balance<const W: usize, const RARE: bool>(
 
 /// Finds a packet's connection; a reply of full NAT by its local endpoint.
 #[inline(always)]
-fn connection<const W: usize>(packet: &Packet<W>, side: Side, now: u32) -> Option<Entry<W>> {
-    let key = packet.key(side);
+pub fn connection<const W: usize>(key: &Key<'_, W>, side: Side, now: u32) -> Option<Entry<W>> {
     let local = match side {
-        Side::Backend if services::to_local(&packet.destination) => local_ports::locate(packet),
+        Side::Backend if services::to_local(key.client) => {
+            local_ports::locate(key.client, key.server)
+        }
         _ => None,
     };
     // A bit may be another address's, of a client.
     let (number, to_local) = match local {
         Some(number) => (number, true),
-        None => (Maps.locate(&key, side)?, false),
+        None => (Maps.locate(key, side)?, false),
     };
     let own = |line: Line<W>| match to_local {
-        true => local_ports::owns(line, packet),
+        true => local_ports::owns(line, key.client),
         false => line.client_is(key.client),
     };
     at(Maps, number, side, key.server, now, own)
@@ -215,7 +224,7 @@ fn leaves<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
 
 /// The next hop to a connection's backend.
 #[inline(always)]
-fn backend_hop<const W: usize>(entry: &Entry<W>, hop: &mut NextHop) -> Step<()> {
+pub fn backend_hop<const W: usize>(entry: &Entry<W>, hop: &mut NextHop) -> Step<()> {
     let backend = backend_of(entry.seen.slot()).ok_or(Verdict::DropInternal)?;
     // The slot has another owner by now, whom the connection never met.
     if backend.generation != entry.seen.generation() {
@@ -230,7 +239,7 @@ fn backend_hop<const W: usize>(entry: &Entry<W>, hop: &mut NextHop) -> Step<()> 
 
 /// The next hop to a connection's client: the kept one; if that is out of date, the route's.
 #[inline(always)]
-fn client_hop<const W: usize>(
+pub fn client_hop<const W: usize>(
     context: &XdpContext,
     entry: &Entry<W>,
     hop: &mut NextHop,

@@ -46,7 +46,7 @@ impl PortSearch {
         let (first, count) =
             if probe < OWN_PROBES { (self.own, self.share) } else { (0, LOCAL_PORT_COUNT) };
         let drawn = mix(self.random.wrapping_add(probe as u64)) >> 32;
-        LOCAL_PORT_FIRST + (first + (drawn * count as u64 >> 32) as u32) as u16
+        LOCAL_PORT_FIRST + (first + ((drawn * count as u64) >> 32) as u32) as u16
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn nearly_every_search_finds_one_port_in_fifteen_whatever_the_pattern() {
         for pattern in [3, 5, 7, 15, 16, 255] {
-            let free = |port: u16| port % pattern == 0;
+            let free = |port: u16| port.is_multiple_of(pattern);
             let found = (0..1000).filter(|random| {
                 let search = PortSearch::new(mix(*random), 0, 1);
                 (0..PROBES).any(|probe| free(search.port(probe)))

@@ -7,12 +7,13 @@ use slb_common::{
         BITMAP_WORDS, SERVICE_ADOPT, SERVICE_STOPPED, Service, ServiceKey4, ServiceKey6,
         address_bit,
     },
+    vip::{VIP_STOPPED, VipState},
 };
 
 use crate::{
     atomic,
     connections::{store::Side, tcp_state::tcp},
-    maps::{BITMAPS, SERVICES4, SERVICES6, VIPS, service_of},
+    maps::{BITMAPS, SERVICES4, SERVICES6, VIP_STATES, VIPS, service_of},
     packet::Step,
     parse::{Addresses, Ports, UDP},
 };
@@ -57,16 +58,34 @@ pub fn if_ours(verdict: Verdict, side: Side, addresses: &Addresses) -> Verdict {
     let [first, second] = addresses.destination;
     match side {
         Side::Backend => Verdict::PassNoConnection,
-        Side::Vip if is_vip(first, second) != 0 => verdict,
+        Side::Vip if vip(first, second) != 0 => verdict,
         Side::Vip => Verdict::PassNotOurs,
     }
 }
 
-/// Looks an address up among the VIPs; 0 if it is none.
+/// Looks an address up among the VIPs: its place in `VIP_STATES` + 1; 0 if it is none.
 #[inline(never)]
-fn is_vip(first: u64, second: u64) -> u32 {
-    // SAFETY: only the presence of the value is looked at.
-    unsafe { VIPS.get(&[first, second]) }.is_some() as u32
+fn vip(first: u64, second: u64) -> u32 {
+    // SAFETY: the value is a number that the daemon replaces whole.
+    unsafe { VIPS.get(&[first, second]) }.map_or(0, |place| *place + 1)
+}
+
+/// What is noted of an address, if it is a VIP's.
+#[inline(always)]
+pub fn vip_state(address: [u64; 2]) -> Option<&'static VipState> {
+    let place = vip(address[0], address[1]).checked_sub(1)?;
+    // SAFETY: the map gave the pointer, and elements of an array live as long as the program.
+    VIP_STATES.get_ptr(place).map(|state| unsafe { &*state })
+}
+
+/// The verdict over a packet to a VIP that the host would answer: nothing is answered while all
+/// listeners of the VIP are stopped.
+#[inline(always)]
+pub fn unless_stopped(verdict: Verdict, address: [u64; 2]) -> Verdict {
+    match vip_state(address) {
+        Some(state) if state.flags & VIP_STOPPED != 0 => Verdict::DropStopped,
+        _ => verdict,
+    }
 }
 
 #[inline(always)]
@@ -95,7 +114,8 @@ pub fn find<const W: usize>(vip: &[u64; W], protocol: u8) -> Step<(u16, &'static
             SERVICES6.get(&ServiceKey6 { vip, port, protocol, reserved: 0 })
         }
     };
-    let id = *id.ok_or(Verdict::PassNoListener)? as u16;
+    let Some(id) = id else { return Err(unless_stopped(Verdict::PassNoListener, address)) };
+    let id = *id as u16;
     Ok((id, service_of(id).ok_or(Verdict::PassNoListener)?))
 }
 

@@ -2,17 +2,26 @@
 //! counting costs no atomic operation; the daemon adds them up.
 
 use aya_ebpf::btf_maps::PerCpuArray;
-use slb_common::{Verdict, service::Counters};
+use slb_common::{Answer, Verdict, service::Counters};
 
 use crate::{
     connections::store::Side,
-    maps::{COUNT_BACKENDS, COUNT_SERVICES, COUNT_VERDICTS},
+    maps::{COUNT_ANSWERS, COUNT_BACKENDS, COUNT_SERVICES, COUNT_VERDICTS},
 };
 
 /// Counts the end of a packet's story.
 #[inline(always)]
 pub fn verdict(verdict: Verdict) {
     if let Some(count) = COUNT_VERDICTS.get_ptr_mut(verdict.index()) {
+        // SAFETY: the map gave the pointer to this processor's own copy.
+        unsafe { *count += 1 };
+    }
+}
+
+/// Counts an answer to a refused packet.
+#[inline(always)]
+pub fn answer(answer: Answer) {
+    if let Some(count) = COUNT_ANSWERS.get_ptr_mut(answer.index()) {
         // SAFETY: the map gave the pointer to this processor's own copy.
         unsafe { *count += 1 };
     }

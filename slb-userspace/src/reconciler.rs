@@ -12,6 +12,7 @@ use slb_common::{
     meta::Meta,
     next_hop::NextHop,
     service::{BACKEND_PRESENT, SERVICE_PRESENT},
+    vip::{InterfaceAddresses, VIP_STOPPED},
 };
 
 use crate::{
@@ -194,6 +195,17 @@ impl Reconciler {
         self.kernel.set_locals(&locals::addresses(networks))
     }
 
+    /// Says by which addresses the balancer speaks on its interfaces.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_own_addresses(
+        &mut self,
+        own: &BTreeMap<u64, InterfaceAddresses>,
+    ) -> Result<(), BpfError> {
+        self.kernel.set_own_addresses(own)
+    }
+
     /// True if a family's table is not empty, by the gauges.
     fn any_entry(&self, family: Family) -> bool {
         self.applied.backends.iter().any(|(slot, backend)| {
@@ -238,6 +250,9 @@ fn read(kernel: &Kernel) -> Applied {
     let slots = (0..kernel.max_backends()).map(|slot| (slot, kernel.backend(slot)));
     let mut applied = Applied::adopted(present.collect(), slots, kernel.leads());
     applied.vips = kernel.vips();
+    let stopped =
+        |vip: &IpAddr| kernel.vip_state(*vip).is_some_and(|state| state.flags & VIP_STOPPED != 0);
+    applied.stopped_vips = applied.vips.iter().copied().filter(stopped).collect();
     let addresses = applied.backends.values().map(|backend| backend.endpoint.ip());
     applied.backend_addresses = kernel.marked(Addresses::Backends, addresses);
     applied

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use slb_common::{Verdict, connection::TICK_SHIFT, service::Gauges};
+use slb_common::{Answer, Verdict, connection::TICK_SHIFT, service::Gauges};
 
 use crate::{
     api::{
-        Admin, BackendStatus, ConnectionEntry, ConnectionFilter, ConnectionList, Counts,
-        DataplaneStatus, Flow, Health as ApiHealth, InstanceStatus, InterfaceStatus,
+        Admin, AnswerCount, BackendStatus, ConnectionEntry, ConnectionFilter, ConnectionList,
+        Counts, DataplaneStatus, Flow, Health as ApiHealth, InstanceStatus, InterfaceStatus,
         ListenerStatus, Status, VerdictCount, VerdictList, connections::ConnectionState,
     },
     bpf::Error,
@@ -230,7 +230,7 @@ const fn add_counters(counts: &mut Counts, counted: Counted) {
     counts.bytes_out += counted.bytes_out;
 }
 
-/// Counters of all verdicts.
+/// Counters of all verdicts and answers.
 ///
 /// # Errors
 /// They cannot be read.
@@ -241,7 +241,11 @@ pub fn verdicts(reconciler: &Reconciler) -> Result<VerdictList, Error> {
             Ok(VerdictCount::new(*verdict, reconciler.kernel().verdict(verdict.index())?))
         })
         .collect::<Result<_, Error>>()?;
-    Ok(VerdictList { verdicts })
+    let answers = Answer::ALL
+        .iter()
+        .map(|answer| Ok(AnswerCount::new(*answer, reconciler.kernel().answer(answer.index())?)))
+        .collect::<Result<_, Error>>()?;
+    Ok(VerdictList { verdicts, answers })
 }
 
 /// Entries of the connection tables that a filter lets through.

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use slb_common::{Action, Verdict};
+use slb_common::{Action, Answer, Verdict};
 use slb_userspace::config;
 
 /// The line below which a document is written from the code.
@@ -60,7 +60,14 @@ fn verdicts() -> String {
         }
         page.push('\n');
     }
-    page.pop();
+    page.push_str(
+        "## Answers\n\nWhat the sender of a refused packet was told, counted besides the verdict. \
+         `slb drops` shows those that happened.\n\n| label | meaning |\n|---|---|\n",
+    );
+    for answer in Answer::ALL {
+        let manual = answer.manual().split_whitespace().collect::<Vec<_>>().join(" ");
+        page.push_str(&format!("| `{}` | {manual} |\n", answer.label()));
+    }
     page
 }
 

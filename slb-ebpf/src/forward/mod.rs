@@ -1,5 +1,6 @@
 //! Forwarding modes: what is rewritten, one file a mode, and how the frame leaves.
 
+pub mod error;
 pub mod full_nat;
 pub mod nat;
 pub mod send;

@@ -1,6 +1,6 @@
 //! NAT: the destination of the client's packets becomes the backend, the source of the replies
-//! becomes the VIP again. Full NAT replaces the other end too. TTL or hop limit goes down by one, as behind any router; the pipeline has
-//! seen that there is one left.
+//! becomes the VIP again. Full NAT replaces the other end too. TTL or hop limit goes down by one, as
+//! behind any router; the pipeline has seen that there is one left.
 
 use slb_common::{
     Verdict,
@@ -86,7 +86,7 @@ fn transport<const W: usize, const ENDS: usize>(
 /// # Safety
 /// The places must be those of a header in the frame.
 #[inline(always)]
-unsafe fn set_ports<const W: usize, const ENDS: usize>(
+pub(super) unsafe fn set_ports<const W: usize, const ENDS: usize>(
     source: *mut u16,
     destination: *mut u16,
     ends: &[Rewrite<'_, W>; ENDS],
@@ -103,8 +103,9 @@ unsafe fn set_ports<const W: usize, const ENDS: usize>(
     }
 }
 
+/// Rewrites addresses and TTL of an IPv4 header.
 #[inline(always)]
-fn ipv4<const W: usize, const ENDS: usize>(
+pub(super) fn ipv4<const W: usize, const ENDS: usize>(
     frame: Frame,
     at: usize,
     ends: &[Rewrite<'_, W>; ENDS],
@@ -134,8 +135,9 @@ fn ipv4<const W: usize, const ENDS: usize>(
     Ok(())
 }
 
+/// Rewrites addresses and hop limit of an IPv6 header.
 #[inline(always)]
-fn ipv6<const W: usize, const ENDS: usize>(
+pub(super) fn ipv6<const W: usize, const ENDS: usize>(
     frame: Frame,
     at: usize,
     ends: &[Rewrite<'_, W>; ENDS],

@@ -56,6 +56,34 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
     })
 }
 
+/// Writes a header for `length` bytes behind it, not to be fragmented, TTL 64.
+#[inline(always)]
+pub fn write(
+    frame: Frame,
+    at: usize,
+    addresses: &Addresses,
+    protocol: u8,
+    length: u16,
+) -> Result<(), Short> {
+    let place = frame.place::<Ipv4>(at)?;
+    let header = Ipv4 {
+        version_length: 0x45,
+        service: 0,
+        total_length: (size_of::<Ipv4>() as u16 + length).to_be(),
+        identification: 0,
+        fragment: 0x4000_u16.to_be(),
+        ttl: 64,
+        protocol,
+        checksum: 0,
+        source: addresses.source[0] as u32,
+        destination: addresses.destination[0] as u32,
+    };
+    let header = Ipv4 { checksum: !fold(header_sum(&header)), ..header };
+    // SAFETY: `place` has checked that the header lies in the frame.
+    unsafe { place.write(header) };
+    Ok(())
+}
+
 /// Sum of the header's fixed part.
 #[inline(always)]
 fn header_sum(header: &Ipv4) -> u64 {
@@ -71,12 +99,21 @@ fn header_sum(header: &Ipv4) -> u64 {
         + u64::from(header.destination)
 }
 
+/// Longest message that is summed: an ICMPv6 error of the least MTU.
+pub const MESSAGE: usize = 1240;
+
 /// Sum of the options: `length` bytes, a multiple of 4; what lies outside the frame counts as 0.
 #[inline(always)]
 pub fn sum_words(frame: Frame, at: usize, length: usize) -> u64 {
+    sum_up_to::<40>(frame, at, length)
+}
+
+/// The same, for at most `MOST` bytes.
+#[inline(always)]
+pub fn sum_up_to<const MOST: usize>(frame: Frame, at: usize, length: usize) -> u64 {
     let mut sum = 0;
     let mut word = 0;
-    while word < 40 {
+    while word < MOST {
         if word >= length {
             break;
         }

@@ -41,10 +41,7 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
     if at + length > frame.length() {
         return Err(Verdict::DropTruncated);
     }
-    let (mut protocol, mut skipped) = (header.next_header, size_of::<Ipv6>());
-    if is_extension(protocol) {
-        (protocol, skipped) = extensions(frame, at, protocol)?;
-    }
+    let (protocol, skipped) = behind(frame, at, header.next_header)?;
     if skipped > length {
         return Err(Verdict::DropBadLength);
     }
@@ -55,6 +52,12 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
         length: length as u32,
         ttl: header.hop_limit,
     })
+}
+
+/// Protocol behind all headers of the packet at `at`, and their length.
+#[inline(always)]
+pub fn behind(frame: Frame, at: usize, first: u8) -> Step<(u8, usize)> {
+    if is_extension(first) { extensions(frame, at, first) } else { Ok((first, size_of::<Ipv6>())) }
 }
 
 /// Looks through the extension headers of the packet at `at`: the protocol behind them and their
@@ -92,6 +95,36 @@ const fn is_extension(next: u8) -> bool {
 use crate::verified::skip_extensions as extensions;
 #[cfg(not(target_arch = "bpf"))]
 use skip_extensions as extensions;
+
+/// Writes a header for `length` bytes behind it, hop limit 64.
+#[inline(always)]
+pub fn write(
+    frame: Frame,
+    at: usize,
+    addresses: &Addresses,
+    protocol: u8,
+    length: u16,
+) -> Result<(), Short> {
+    let place = frame.place::<Ipv6>(at)?;
+    let header = Ipv6 {
+        version_class_flow: (6_u32 << 28).to_be(),
+        payload_length: length.to_be(),
+        next_header: protocol,
+        hop_limit: 64,
+        source: halves(addresses.source),
+        destination: halves(addresses.destination),
+    };
+    // SAFETY: `place` has checked that the header lies in the frame.
+    unsafe { place.write(header) };
+    Ok(())
+}
+
+/// An address as the header holds it.
+#[inline(always)]
+pub const fn halves(address: [u64; 2]) -> [u32; 4] {
+    let ([first, second], shift) = (address, 32);
+    [first as u32, (first >> shift) as u32, second as u32, (second >> shift) as u32]
+}
 
 /// True for sources that no packet may come from: unspecified, loopback, multicast (RFC 4291).
 #[inline(always)]

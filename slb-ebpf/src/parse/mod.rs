@@ -1,6 +1,7 @@
 //! From bytes to what the stages need: link layer, network layer, transport layer. Nothing is
 //! dropped before it is known to be ours; nothing of ours goes on with a header that lies.
 
+pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod link;
@@ -9,6 +10,7 @@ pub mod transport;
 
 use crate::{
     connections::store::{Key, Side},
+    headers::{Ipv4, Ipv6},
     packet::{Frame, Short, Step},
 };
 
@@ -42,6 +44,37 @@ pub fn network<const W: usize>(frame: Frame, at: usize) -> Step<Network> {
 #[inline(always)]
 pub const fn martian<const W: usize>(source: [u64; 2]) -> bool {
     if W == 1 { ipv4::martian(source) } else { ipv6::martian(source) }
+}
+
+impl Addresses {
+    /// Those of an answer.
+    #[inline(always)]
+    pub const fn swapped(&self) -> Self {
+        Self { source: self.destination, destination: self.source }
+    }
+}
+
+/// Length of a family's header without options or extensions.
+#[inline(always)]
+pub const fn fixed_length<const W: usize>() -> usize {
+    if W == 1 { size_of::<Ipv4>() } else { size_of::<Ipv6>() }
+}
+
+/// Sum of the pseudo header that the checksum of a transport covers (RFC 9293, RFC 8200); an IPv4
+/// address has nothing in its second word.
+#[inline(always)]
+pub const fn pseudo_sum(addresses: &Addresses, protocol: u8, length: u16) -> u64 {
+    let ([a, b], [c, d]) = (addresses.source, addresses.destination);
+    (a & 0xffff_ffff)
+        + (a >> 32)
+        + (b & 0xffff_ffff)
+        + (b >> 32)
+        + (c & 0xffff_ffff)
+        + (c >> 32)
+        + (d & 0xffff_ffff)
+        + (d >> 32)
+        + (protocol as u16).to_be() as u64
+        + length.to_be() as u64
 }
 
 /// A network header that has been found sound.

@@ -13,7 +13,7 @@ pub use ending::{adjust, close, untie};
 pub use full_nat::{
     assign_port, claim_port, edit_option, edit_syn, insert_toa, release_port, take_port,
 };
-pub use parsing::{server_id, skip_extensions, skip_tags, sum_words};
+pub use parsing::{checksum_over, server_id, skip_extensions, skip_tags, sum_words};
 pub use slow_path::{rank, schedule};
 pub use table::{attempt, locate, sight};
 

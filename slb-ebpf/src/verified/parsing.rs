@@ -51,7 +51,7 @@ pub fn skip_extensions(frame: Frame, at: usize, first: u8) -> Step<(u8, usize)> 
 #[inline(never)]
 extern "C" fn global_skip_extensions(context: *mut xdp_md, at: u32, first: u32) -> u64 {
     let frame = Frame::of(&XdpContext::new(context));
-    match ipv6::skip_extensions(frame, at as usize & 0x1f, first as u8) {
+    match ipv6::skip_extensions(frame, at as usize & 0x3ff, first as u8) {
         Ok((protocol, skipped)) => u64::from(protocol) | (skipped as u64) << 8,
         Err(verdict) => 1 << 32 | u64::from(verdict.index()),
     }
@@ -85,4 +85,17 @@ pub fn server_id(context: &XdpContext, transport: u16) -> Option<u16> {
 extern "C" fn global_server_id(context: *mut xdp_md, transport: u32) -> u32 {
     let frame = Frame::of(&XdpContext::new(context));
     quic::server_id(frame, transport as usize & 0x3ff).map_or(FINE, u32::from)
+}
+
+/// Sum of the words of a message: `length` bytes, a multiple of 4, at most [`ipv4::MESSAGE`].
+#[inline(always)]
+pub fn checksum_over(frame: Frame, at: usize, length: usize) -> u64 {
+    unknown(global_checksum_over(frame.context, at as u32, length as u32))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn global_checksum_over(context: *mut xdp_md, at: u32, length: u32) -> u64 {
+    let frame = Frame::of(&XdpContext::new(context));
+    ipv4::sum_up_to::<{ ipv4::MESSAGE }>(frame, at as usize & 0x7f, length as usize)
 }

@@ -51,5 +51,5 @@ pub use self::{
         Admin, BackendStatus, Counts, DataplaneStatus, Health, InstanceStatus, InterfaceStatus,
         ListenerStatus, Status,
     },
-    verdicts::{VerdictAction, VerdictCount, VerdictList},
+    verdicts::{AnswerCount, VerdictAction, VerdictCount, VerdictList},
 };

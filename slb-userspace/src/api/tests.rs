@@ -21,7 +21,7 @@ use super::{
     error::{ApiError, ErrorKind},
     samples,
     server::Server,
-    verdicts::{VerdictCount, VerdictList},
+    verdicts::{AnswerCount, VerdictCount, VerdictList},
 };
 use crate::config::model::{Protocol, Role};
 
@@ -79,7 +79,9 @@ async fn answer(mut taken: mpsc::Receiver<Command>, asked: Arc<Mutex<Vec<String>
             Command::Connections(_, reply) => drop(reply.send(Ok(ConnectionList::default()))),
             Command::Verdicts(reply) => {
                 let counts = slb_common::Verdict::ALL.iter().map(|one| VerdictCount::new(*one, 1));
-                drop(reply.send(Ok(VerdictList { verdicts: counts.collect() })));
+                let answers = slb_common::Answer::ALL.iter().map(|one| AnswerCount::new(*one, 1));
+                let (verdicts, answers) = (counts.collect(), answers.collect());
+                drop(reply.send(Ok(VerdictList { verdicts, answers })));
             }
             Command::Reload(reply) => {
                 drop(reply.send(Err(ApiError::refused("the configuration is refused"))));
@@ -120,6 +122,7 @@ async fn what_the_daemon_says_arrives_as_it_was_said() {
     assert_eq!(rows, status.backend_list(Some(&one)).unwrap());
     let counts = daemon.client().verdicts().await.unwrap();
     assert_eq!(counts.verdicts.len(), slb_common::Verdict::COUNT);
+    assert_eq!(counts.answers.len(), slb_common::Answer::COUNT);
 }
 
 #[tokio::test]

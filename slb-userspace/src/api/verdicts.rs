@@ -1,13 +1,26 @@
 //! How packets ended, counted, as the API's JSON says it.
 
 use serde::{Deserialize, Serialize};
-use slb_common::{Action, Verdict};
+use slb_common::{Action, Answer, Verdict};
 
 /// How often packets ended in each way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictList {
     /// Every verdict, in the order of its number.
     pub verdicts: Vec<VerdictCount>,
+    /// Every answer to refused packets, in the order of its number.
+    pub answers: Vec<AnswerCount>,
+}
+
+/// How often the sender of a refused packet was told so in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerCount {
+    /// The metric's label.
+    pub label: String,
+    /// How many, since the tables were made.
+    pub packets: u64,
+    /// What it says.
+    pub manual: String,
 }
 
 /// How often packets ended in one way.
@@ -43,9 +56,22 @@ impl VerdictCount {
             Action::Forward => VerdictAction::Forward,
             Action::Drop | Action::Refuse | Action::HandOver => VerdictAction::Drop,
         };
-        let manual = verdict.manual().split_whitespace().collect::<Vec<_>>().join(" ");
+        let manual = sentence(verdict.manual());
         Self { label: verdict.label().to_owned(), action, packets, manual }
     }
+}
+
+impl AnswerCount {
+    /// An answer of the program and its counter.
+    pub fn new(answer: Answer, packets: u64) -> Self {
+        let (label, manual) = (answer.label().to_owned(), sentence(answer.manual()));
+        Self { label, packets, manual }
+    }
+}
+
+/// A manual without the line breaks of the code.
+fn sentence(manual: &str) -> String {
+    manual.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl VerdictAction {

@@ -45,7 +45,7 @@ pub(super) const SIZED: [(&str, SizeOf); 19] = [
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 26] = [
+pub const PINNED: [&str; 27] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
@@ -62,6 +62,7 @@ pub const PINNED: [&str; 26] = [
     "COUNT_BACKENDS",
     "COUNT_SERVICES",
     "COUNT_VERDICTS",
+    "COUNT_ANSWERS",
     "GAUGES_SERVICES",
     "GAUGES_INSTANCES",
     "INSTANCES",

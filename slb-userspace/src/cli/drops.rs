@@ -1,4 +1,5 @@
-//! `slb drops`: why packets were dropped; with `--all` how all packets ended.
+//! `slb drops`: why packets were dropped and what their senders were told; with `--all` how all
+//! packets ended.
 
 use clap::Args;
 use comfy_table::Cell;
@@ -7,7 +8,7 @@ use super::{
     Answer, Format,
     table::{Column, Style, Tone, cell, number, render, toned},
 };
-use crate::api::{Client, VerdictAction, VerdictCount, VerdictList};
+use crate::api::{AnswerCount, Client, VerdictAction, VerdictCount, VerdictList};
 
 #[derive(Debug, Args)]
 pub(super) struct Selection {
@@ -41,10 +42,25 @@ fn drops(list: &VerdictList, style: Style) -> String {
     if seen.is_empty() {
         return "nothing has been dropped\n".to_owned();
     }
+    let answered = list.answers.iter().filter(|one| one.packets > 0);
     seen.sort_by_key(|one| std::cmp::Reverse(one.packets));
     let columns = [Number("PACKETS"), Words("REASON"), Words("MEANING")];
     let row = |one: &&VerdictCount| vec![number(one.packets), cell(&one.label), cell(&one.manual)];
-    render(style, 0, &columns, seen.iter().map(row))
+    let mut text = render(style, 0, &columns, seen.iter().map(row));
+    text.push_str(&answers(answered, style));
+    text
+}
+
+/// What senders were told, below what became of their packets; nothing if there is nothing.
+fn answers<'a>(shown: impl Iterator<Item = &'a AnswerCount>, style: Style) -> String {
+    use Column::{Number, Words};
+    let columns = [Number("ANSWERS"), Words("ANSWER"), Words("MEANING")];
+    let row = |one: &AnswerCount| vec![number(one.packets), cell(&one.label), cell(&one.manual)];
+    let mut rows = shown.map(row).peekable();
+    if rows.peek().is_none() {
+        return String::new();
+    }
+    format!("\n{}", render(style, 0, &columns, rows))
 }
 
 /// Every verdict, in the program's order.
@@ -58,13 +74,15 @@ fn everything(list: &VerdictList, style: Style) -> String {
         };
         vec![number(one.packets), action, cell(&one.label), cell(&one.manual)]
     };
-    render(style, 0, &columns, list.verdicts.iter().map(row))
+    let mut text = render(style, 0, &columns, list.verdicts.iter().map(row));
+    text.push_str(&answers(list.answers.iter(), style));
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slb_common::Verdict;
+    use slb_common::{Answer, Verdict};
 
     fn list() -> VerdictList {
         let counts = [
@@ -75,7 +93,9 @@ mod tests {
             (Verdict::DropNoBackend, 987),
         ];
         let counts = counts.map(|(verdict, packets)| VerdictCount::new(verdict, packets));
-        VerdictList { verdicts: counts.to_vec() }
+        let answers = [(Answer::Reset, 901), (Answer::Unreachable, 0), (Answer::Suppressed, 86)];
+        let answers = answers.map(|(answer, packets)| AnswerCount::new(answer, packets));
+        VerdictList { verdicts: counts.to_vec(), answers: answers.to_vec() }
     }
 
     #[test]
@@ -85,6 +105,10 @@ mod tests {
 PACKETS  REASON      MEANING
     987  no_backend  No backend is usable: all unhealthy, drained or of the other family.
       1  truncated   A header is cut off by the end of the frame.
+
+ANSWERS  ANSWER      MEANING
+    901  reset       A RST, to a TCP segment without connection or backend.
+     86  suppressed  An answer that was due but not sent: too many in this second on this processor.
 ";
         assert_eq!(shown, expected, "\n{shown}");
     }
@@ -106,6 +130,11 @@ PACKETS  ACTION   VERDICT      MEANING
       1  drop     truncated    A header is cut off by the end of the frame.
       0  drop     hairpin      The backend is the client itself: nat cannot answer it.
     987  drop     no_backend   No backend is usable: all unhealthy, drained or of the other family.
+
+ANSWERS  ANSWER       MEANING
+    901  reset        A RST, to a TCP segment without connection or backend.
+      0  unreachable  ICMP port unreachable, to a datagram without backend.
+     86  suppressed   An answer that was due but not sent: too many in this second on this processor.
 ";
         assert_eq!(shown, expected, "\n{shown}");
     }

@@ -65,7 +65,10 @@ impl State {
     pub(super) async fn follow_host(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         match links().await {
-            Ok(links) => self.look_at(&links),
+            Ok(links) => {
+                self.look_at(&links);
+                self.name_itself(&links).await;
+            }
             Err(error) => problems.push(error.to_string()),
         }
         for interface in &self.interfaces {
@@ -93,6 +96,18 @@ impl State {
             self.own_interfaces = own;
             self.sort_hops();
             self.reconcile_or_log();
+        }
+    }
+
+    /// Tells the program by which addresses the host is known on its interfaces.
+    async fn name_itself(&mut self, links: &LinkTable) {
+        let vips = self.config.instances.iter().flat_map(|instance| instance.vips.iter().copied());
+        let told = match network::own::addresses(links, &vips.collect()).await {
+            Ok(own) => self.reconciler.set_own_addresses(&own).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = told {
+            tracing::error!("the host's own addresses: {error}");
         }
     }
 

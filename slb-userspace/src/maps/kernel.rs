@@ -13,6 +13,7 @@ use slb_common::{
         AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
         address_bit,
     },
+    vip::{VIP_STOPPED, VipState},
 };
 use zerocopy::transmute;
 
@@ -40,11 +41,14 @@ pub struct Kernel {
     egress: BpfHashMap<MapData, u32, [u32; 2]>,
     leads_v4: BpfHashMap<MapData, [u8; 8], u32>,
     leads_v6: BpfHashMap<MapData, [u8; 20], u32>,
-    vips: BpfHashMap<MapData, [u64; 2], u32>,
+    pub(super) vips: BpfHashMap<MapData, [u64; 2], u32>,
+    pub(super) vip_states: Mapping<VipState>,
     count_backends: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_services: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_verdicts: PerCpuArray<MapData, u64>,
     locals: Locals,
+    count_answers: PerCpuArray<MapData, u64>,
+    pub(super) addresses: BpfHashMap<MapData, u64, [u64; 4]>,
     /// The connection tables, read-only.
     pub table: Table,
 }
@@ -68,9 +72,12 @@ impl Kernel {
             leads_v4: typed(object, "SERVICES4")?,
             leads_v6: typed(object, "SERVICES6")?,
             vips: typed(object, "VIPS")?,
+            vip_states: object.mapping("VIP_STATES", Access::Write)?,
             count_backends: typed(object, "COUNT_BACKENDS")?,
             count_services: typed(object, "COUNT_SERVICES")?,
             count_verdicts: typed(object, "COUNT_VERDICTS")?,
+            count_answers: typed(object, "COUNT_ANSWERS")?,
+            addresses: typed(object, "ADDRESSES")?,
         })
     }
 
@@ -90,6 +97,8 @@ impl Kernel {
             }
             Operation::Lead { from, service } => self.lead(from, Some(u32::from(*service)))?,
             Operation::Unlead { from } => self.lead(from, None)?,
+            Operation::StopVip { vip } => self.flag_vip(*vip, |flags| flags | VIP_STOPPED),
+            Operation::StartVip { vip } => self.flag_vip(*vip, |flags| flags & !VIP_STOPPED),
         }
         Ok(())
     }
@@ -116,18 +125,6 @@ impl Kernel {
     /// The local address in a place.
     pub fn local(&self, place: u16) -> IpAddr {
         self.locals.get(place)
-    }
-
-    fn set_vips(&mut self, addresses: &[IpAddr]) -> Result<(), Error> {
-        let wanted: BTreeSet<[u64; 2]> = addresses.iter().copied().map(words).collect();
-        let present: BTreeSet<[u64; 2]> = self.vips.keys().filter_map(Result::ok).collect();
-        for key in wanted.difference(&present) {
-            self.vips.insert(key, 1, 0).map_err(|error| map_error("VIPS", &error))?;
-        }
-        for key in present.difference(&wanted) {
-            self.vips.remove(key).map_err(|error| map_error("VIPS", &error))?;
-        }
-        Ok(())
     }
 
     fn lead(&mut self, from: &Virtual, to: Option<u32>) -> Result<(), Error> {
@@ -247,6 +244,16 @@ impl Kernel {
     pub fn verdict(&self, index: u32) -> Result<u64, Error> {
         let values = self.count_verdicts.get(&index, 0);
         let values = values.map_err(|error| map_error("COUNT_VERDICTS", &error))?;
+        Ok(values.iter().sum())
+    }
+
+    /// Counter of an answer, all processors together.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn answer(&self, index: u32) -> Result<u64, Error> {
+        let values = self.count_answers.get(&index, 0);
+        let values = values.map_err(|error| map_error("COUNT_ANSWERS", &error))?;
         Ok(values.iter().sum())
     }
 
@@ -370,7 +377,7 @@ where
     T::try_from(object.take_map(name)?).map_err(|error| map_error(name, &error))
 }
 
-fn map_error(name: &'static str, error: &dyn std::error::Error) -> Error {
+pub(super) fn map_error(name: &'static str, error: &dyn std::error::Error) -> Error {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Error::Map { name, error: format!("{error}{cause}") }
 }

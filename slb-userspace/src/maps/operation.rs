@@ -70,4 +70,14 @@ pub enum Operation {
         /// From.
         from: Virtual,
     },
+    /// Answer nothing for a VIP: all its listeners are stopped.
+    StopVip {
+        /// The VIP.
+        vip: IpAddr,
+    },
+    /// Answer for it again.
+    StartVip {
+        /// The VIP.
+        vip: IpAddr,
+    },
 }

@@ -10,6 +10,7 @@ pub mod links;
 pub mod neighbours;
 mod news;
 mod next_hops;
+pub mod own;
 mod resolve;
 mod routes;
 pub mod vips;

@@ -76,11 +76,12 @@ pub async fn remove_all() -> Result<Vec<Change>, Error> {
 
 /// An address of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Present {
-    address: IpAddr,
-    prefix_length: u8,
-    interface: u32,
-    ours: bool,
+pub(super) struct Present {
+    pub(super) address: IpAddr,
+    pub(super) prefix_length: u8,
+    pub(super) interface: u32,
+    /// A VIP that a daemon has put there.
+    pub(super) ours: bool,
 }
 
 /// One thing to do.
@@ -146,7 +147,8 @@ fn contains(network: &Present, vip: IpAddr) -> bool {
     }
 }
 
-async fn present(handle: &Handle) -> Result<Vec<Present>, Error> {
+/// Every address of the host, in the kernel's order.
+pub(super) async fn present(handle: &Handle) -> Result<Vec<Present>, Error> {
     let messages = handle.address().get().execute().try_collect::<Vec<_>>().await;
     Ok(messages.map_err(Error::of("list the addresses"))?.iter().filter_map(parse).collect())
 }

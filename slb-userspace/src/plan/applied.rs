@@ -29,6 +29,8 @@ pub struct Applied {
     pub freed: BTreeMap<u32, Freed>,
     /// VIPs whose bits are set.
     pub vips: BTreeSet<IpAddr>,
+    /// VIPs for which nothing is answered.
+    pub stopped_vips: BTreeSet<IpAddr>,
     /// Backend addresses whose bits are set.
     pub backend_addresses: BTreeSet<IpAddr>,
     /// Slots freed so far.
@@ -122,9 +124,12 @@ impl Applied {
                 self.services.remove(service);
             }
             Operation::SetAddresses { which, addresses } => {
-                let addresses = addresses.iter().copied().collect();
+                let addresses: BTreeSet<IpAddr> = addresses.iter().copied().collect();
                 match which {
-                    Addresses::Vips => self.vips = addresses,
+                    Addresses::Vips => {
+                        self.stopped_vips.retain(|vip| addresses.contains(vip));
+                        self.vips = addresses;
+                    }
                     Addresses::Backends => self.backend_addresses = addresses,
                 }
             }
@@ -133,6 +138,12 @@ impl Applied {
             }
             Operation::Unlead { from } => {
                 self.leads.remove(from);
+            }
+            Operation::StopVip { vip } => {
+                self.stopped_vips.insert(*vip);
+            }
+            Operation::StartVip { vip } => {
+                self.stopped_vips.remove(vip);
             }
         }
     }

@@ -12,7 +12,7 @@ use slb_common::{
     service::{self, Timeouts},
 };
 
-use super::{segments, slow_start::WHOLE};
+use super::{refusal, segments, slow_start::WHOLE};
 use crate::{
     config::model::{Backend, Config, Family, Instance, Listener, Protocol, Role, Scheduler},
     health::{Health, TargetKey},
@@ -131,7 +131,6 @@ fn service_of(
         })
         .collect();
     let stopped = !instance.enabled || !listener.enabled;
-    let hashing = matches!(listener.scheduler, Scheduler::Sh | Scheduler::Mh | Scheduler::Tch);
     Some(DesiredService {
         instance: instance.name.clone(),
         protocol: listener.protocol,
@@ -150,7 +149,7 @@ fn service_of(
         mss: segments::mss(listener, family, &backends),
         flags: segments::flags(listener)
             | if stopped { service::SERVICE_STOPPED } else { 0 }
-            | if hashing { service::SERVICE_ADOPT } else { 0 },
+            | refusal::flags(listener),
         backends,
     })
 }

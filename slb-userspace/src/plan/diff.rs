@@ -19,7 +19,7 @@ use super::{
     applied::Applied,
     arena::Arena,
     desired::{DesiredBackend, DesiredService},
-    entrances::{Bits, Leads, backends, vips, virtuals},
+    entrances::{Bits, Leads, Silence, backends, vips, virtuals},
     rings::{self, Candidate, Places},
     slow_start::WHOLE,
 };
@@ -113,7 +113,8 @@ pub fn diff(
     let leads = Leads::of(applied, desired, &ids, room.leads)?;
     let vips = vips(applied, desired, &ids, room.vips)?;
     let backends = backends(applied, desired);
-    Ok(planner.finish(ids, vips, backends, leads))
+    let silence = Silence::of(applied, desired);
+    Ok(planner.finish(ids, vips, backends, leads, silence))
 }
 
 struct Planner<'a> {
@@ -302,8 +303,16 @@ impl<'a> Planner<'a> {
     }
 
     /// A bit is set before anything needs it, and cleared when nothing does any more.
-    fn finish(self, services: Vec<u16>, vips: Bits, backends: Bits, leads: Leads) -> Plan {
+    fn finish(
+        self,
+        services: Vec<u16>,
+        vips: Bits,
+        backends: Bits,
+        leads: Leads,
+        silence: Silence,
+    ) -> Plan {
         let operations = [
+            silence.ended,
             leads.removed,
             vips.widened.into_iter().chain(backends.widened).collect(),
             self.backends,
@@ -311,6 +320,7 @@ impl<'a> Planner<'a> {
             self.services,
             self.retired,
             leads.added,
+            silence.begun,
             vips.narrowed.into_iter().chain(backends.narrowed).collect(),
         ];
         Plan { operations: operations.into_iter().flatten().collect(), services }

@@ -6,6 +6,8 @@ use std::{
     net::IpAddr,
 };
 
+use slb_common::service::SERVICE_STOPPED;
+
 use super::{applied::Applied, desired::DesiredService, diff::NoRoom};
 use crate::{
     config::model::Family,
@@ -98,6 +100,33 @@ impl Leads {
             .map(|(from, service)| Operation::Lead { from, service })
             .collect();
         Ok(Self { removed, added })
+    }
+}
+
+/// Writes about VIPs for which nothing is answered, around a change.
+pub(super) struct Silence {
+    /// Before anything leads to a listener that is not stopped.
+    pub(super) ended: Vec<Operation>,
+    /// After the last listener of a VIP has been stopped.
+    pub(super) begun: Vec<Operation>,
+}
+
+impl Silence {
+    /// A VIP is silent if it has listeners and all of them are stopped.
+    pub(super) fn of(applied: &Applied, desired: &[DesiredService]) -> Self {
+        let vips = |stopped: bool| -> BTreeSet<IpAddr> {
+            let of_kind =
+                move |service: &&DesiredService| (service.flags & SERVICE_STOPPED != 0) == stopped;
+            desired.iter().filter(of_kind).flat_map(|service| service.vips.clone()).collect()
+        };
+        let silent = &vips(true) - &vips(false);
+        let change = |of: BTreeSet<IpAddr>, operation: fn(IpAddr) -> Operation| {
+            of.into_iter().map(operation).collect()
+        };
+        Self {
+            ended: change(&applied.stopped_vips - &silent, |vip| Operation::StartVip { vip }),
+            begun: change(&silent - &applied.stopped_vips, |vip| Operation::StopVip { vip }),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! kernel should hold, [`slow_start`] how much of its weight a backend gets, `segments` what
 //! becomes of TCP options, [`rings`] turns weights into rings, [`arena`] finds room for them, and
 //! [`diff`] compares with what the kernel holds ([`applied`]) and orders the writes, among them
-//! those to what packets come in by (`entrances`). [`reclaim`] frees what nobody needs any more.
+//! those to what packets come in by (`entrances`). [`reclaim`] frees what nobody needs any more;
+//! `refusal` says what becomes of packets without connection or backend.
 
 pub mod applied;
 pub mod arena;
@@ -10,6 +11,7 @@ pub mod desired;
 pub mod diff;
 mod entrances;
 pub mod reclaim;
+mod refusal;
 pub mod rings;
 mod segments;
 pub mod slow_start;

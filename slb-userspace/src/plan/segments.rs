@@ -63,7 +63,7 @@ mod tests {
             "[dataplane]\ninterfaces = [\"eth0\"]\nlocal_addresses = [\"100.64.0.0/28\"]\n\
              [[instance]]\nname = \"a\"\nvips = [\"192.0.2.1\"]\n\
              [[instance.listener]]\nprotocol = \"tcp\"\nport = 80\n{settings}\n\
-             [[instance.listener.backend]]\naddress = \"10.0.0.1\"\nport = 80\n"
+             backends = [{{ address = \"10.0.0.1\", port = 80 }}]\n"
         );
         let config = crate::config::load_str("test.toml", &text).expect("sound").config;
         config.instances[0].listeners[0].clone()

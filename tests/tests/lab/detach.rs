@@ -7,7 +7,7 @@ use serde_json::Value;
 use slb_tests::lab::{Lab, Load, Question, VIP_V4, VIP_V6, bpffs};
 
 use crate::{
-    scene::{Scene, VIPS, http_at, without_errors},
+    scene::{PATIENCE, Scene, VIPS, http_at, without_errors},
     seen,
     services::{echoes, http},
 };
@@ -47,6 +47,8 @@ fn detach_leaves_nothing_behind_says_what_it_did_and_does_no_harm_twice() -> Res
 
     assert_eq!(scene.slbd.detach()?, "nothing to detach\n");
     scene.slbd.start_again()?;
+    // Until then clients are refused, and told so.
+    scene.slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
     without_errors("", scene.ask(http_at(VIP_V4.into()), Question::Http, Load::sequential(6))?)?;
     Ok(())
 }

@@ -88,7 +88,7 @@ fn a_ping_of_each_vip_is_answered_while_it_balances_and_while_the_daemon_is_away
 }
 
 /// One echo request, and its reply.
-fn ping(client: &Namespace, address: IpAddr) -> Result<()> {
+pub(crate) fn ping(client: &Namespace, address: IpAddr) -> Result<()> {
     client.sysctl(&[("net/ipv4/ping_group_range", "0 0")])?;
     let target: SocketAddr = (address, 0).into();
     let (protocol, request, reply) = match address {

@@ -10,7 +10,7 @@ use std::{
 use aya::programs::TestRunOptions;
 use nix::sched::{CloneFlags, unshare};
 use slb_common::{
-    Verdict,
+    Answer, Verdict,
     next_hop::{HOP_VALID, NextHop},
     service::{BACKEND_DOWN, BACKEND_PRESENT, Backend, Ring, Service, scheduler},
 };
@@ -51,6 +51,8 @@ pub(crate) enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) verdict: Verdict,
+    /// What its sender was told, or would have been.
+    pub(crate) answer: Option<Answer>,
     pub(crate) action: Action,
     pub(crate) frame: Vec<u8>,
 }
@@ -203,26 +205,23 @@ impl Balancer {
         self.receive_behind(interface, &[], frame).unwrap()
     }
 
-    /// Runs the program on a frame with metadata before it. Exactly one verdict is counted.
+    /// Runs the program on a frame with metadata before it. Exactly one verdict is counted, and an
+    /// answer only if there is one.
     pub(crate) fn receive_behind(
         &mut self,
         interface: u32,
         metadata: &[u8],
         frame: &[u8],
     ) -> Result<Ended, bpf::Error> {
-        let before = self.verdicts();
+        let before = (self.verdicts(), self.answers());
         let (action, frame) = self.run(interface, metadata, frame)?;
-        let after = self.verdicts();
-        let counted: Vec<Verdict> = Verdict::ALL
-            .iter()
-            .zip(before.iter().zip(&after))
-            .flat_map(|(verdict, (before, after))| {
-                std::iter::repeat_n(*verdict, (after - before) as usize)
-            })
-            .collect();
+        let counted = grown(Verdict::ALL, &before.0, &self.verdicts());
+        let answers = grown(Answer::ALL, &before.1, &self.answers());
         let [verdict] = counted[..] else { panic!("verdicts of one packet: {counted:?}") };
-        assert_eq!(expected_action(verdict), action, "{verdict:?}");
-        Ok(Ended { verdict, action, frame })
+        assert!(answers.len() <= 1, "answers to one packet: {answers:?}");
+        let answer = answers.first().copied();
+        assert_eq!(expected_action(verdict, answer), action, "{verdict:?}, {answer:?}");
+        Ok(Ended { verdict, answer, action, frame })
     }
 
     /// Runs the program on a frame with so many bytes of metadata before it.
@@ -262,6 +261,12 @@ impl Balancer {
     pub(crate) fn verdicts(&self) -> Vec<u64> {
         let read = |verdict: &Verdict| self.kernel.verdict(verdict.index()).unwrap();
         Verdict::ALL.iter().map(read).collect()
+    }
+
+    /// Counters of all answers, in their order.
+    pub(crate) fn answers(&self) -> Vec<u64> {
+        let read = |answer: &Answer| self.kernel.answer(answer.index()).unwrap();
+        Answer::ALL.iter().map(read).collect()
     }
 
     /// Every entry in the tables.
@@ -314,11 +319,23 @@ impl Drop for Balancer {
     }
 }
 
-/// What the kernel should be told for a verdict.
-fn expected_action(verdict: Verdict) -> Action {
+/// What was counted between two readings of all counters.
+fn grown<T: Copy>(all: &[T], before: &[u64], after: &[u64]) -> Vec<T> {
+    let times = |(one, (before, after)): (&T, (&u64, &u64))| {
+        std::iter::repeat_n(*one, (after - before) as usize)
+    };
+    all.iter().zip(before.iter().zip(after)).flat_map(times).collect()
+}
+
+/// What the kernel should be told for a verdict and the answer that was counted.
+fn expected_action(verdict: Verdict, answer: Option<Answer>) -> Action {
+    if verdict.action() != slb_common::Action::Refuse {
+        assert_eq!(answer, None, "{verdict:?} is not answered");
+    }
     match (verdict, verdict.action()) {
         (Verdict::Transmitted, _) => Action::Transmit,
         (Verdict::Redirected, _) => Action::Redirect,
+        (_, slb_common::Action::Refuse) if answer.is_some_and(Answer::sent) => Action::Transmit,
         (_, slb_common::Action::Drop | slb_common::Action::Refuse) => Action::Drop,
         (_, slb_common::Action::Pass) => Action::Pass,
         (_, slb_common::Action::Forward) => unreachable!("there are two of them"),

@@ -275,7 +275,7 @@ fn ports_are_found_while_60_000_of_one_local_address_and_backend_are_taken() {
         for number in 1..=500 {
             let first = case.to_vip(case.client(number), case.vip(), flags::SYN);
             let local = open(&mut balancer, &first);
-            assert!(ports.insert(local.port()) && local.port() % 15 == 0, "{local}");
+            assert!(ports.insert(local.port()) && local.port().is_multiple_of(15), "{local}");
         }
     }
 }

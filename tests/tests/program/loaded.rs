@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 
-use aya::maps::{Array, HashMap, MapData};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use slb_common::{
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, endpoint},
     next_hop::NextHop,
@@ -45,6 +45,8 @@ pub(crate) struct Loaded {
     cursors: Array<MapData, [u64; CURSOR_WORDS]>,
     local_ports_v4: HashMap<MapData, [u64; 2], u64>,
     local_ports_v6: HashMap<MapData, [u64; 6], u64>,
+    /// Buckets of answers.
+    answers: PerCpuArray<MapData, u64>,
     buckets: u32,
 }
 
@@ -84,7 +86,8 @@ impl Loaded {
         let cursors = Array::try_from(object.take_map("CURSORS").unwrap()).unwrap();
         let local_ports_v4 = HashMap::try_from(object.take_map("LOCAL_PORTS4").unwrap()).unwrap();
         let local_ports_v6 = HashMap::try_from(object.take_map("LOCAL_PORTS6").unwrap()).unwrap();
-        Self { object, kernel, cursors, local_ports_v4, local_ports_v6, buckets }
+        let answers = PerCpuArray::try_from(object.take_map("ANSWER_BUCKETS").unwrap()).unwrap();
+        Self { object, kernel, cursors, local_ports_v4, local_ports_v6, answers, buckets }
     }
 
     /// Makes every map what it was when it was new.
@@ -95,6 +98,8 @@ impl Loaded {
         let nobody = Operation::SetAddresses { which: Addresses::Vips, addresses: Vec::new() };
         self.kernel.apply(&nobody).unwrap();
         self.kernel.set_egress(&BTreeMap::new()).unwrap();
+        self.kernel.set_own_addresses(&BTreeMap::new()).unwrap();
+        self.fill_answer_buckets();
         self.zero::<[u64; BUCKET_WORDS_V4]>("CONNECTIONS4");
         self.zero::<[u64; BUCKET_WORDS_V6]>("CONNECTIONS6");
         self.zero::<Service>("SERVICES");
@@ -117,6 +122,15 @@ impl Loaded {
             self.kernel.forget_service(service as u16).unwrap();
         }
         (0..BACKENDS).for_each(|slot| self.kernel.forget_backend(slot).unwrap());
+    }
+
+    /// Gives every processor all the tokens for answers that it may have.
+    pub(crate) fn fill_answer_buckets(&mut self) {
+        let processors = aya::util::nr_cpus().unwrap();
+        for bucket in 0..2 {
+            let full = PerCpuValues::try_from(vec![0; processors]).unwrap();
+            self.answers.set(bucket, full, 0).unwrap();
+        }
     }
 
     /// Local ports that are taken: how many over IPv4, how many over IPv6.

@@ -9,9 +9,11 @@ mod consistency;
 mod listener;
 mod loaded;
 
+mod answers;
 mod counting;
 mod forwarding;
 mod full_nat;
+mod icmp_errors;
 mod lifetimes;
 mod links;
 mod malformed;

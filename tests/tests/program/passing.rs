@@ -1,7 +1,10 @@
 //! Traffic that is not the balancer's reaches the kernel as it came, and is counted by reason.
 
 use slb_common::Verdict::{self, *};
-use slb_tests::packets::{Packet, Transport, flags};
+use slb_tests::{
+    icmp::{Trouble, error, network},
+    packets::{Packet, Transport, flags},
+};
 use slb_userspace::config::model::Protocol;
 
 use super::{
@@ -48,6 +51,12 @@ fn passing(case: Case) -> Vec<(&'static str, Vec<u8>, Verdict)> {
         ("to a VIP's port without listener", to(closed).bytes(), PassNoListener),
         ("to a listener's port by the other protocol", other(case).first().bytes(), PassNoListener),
         ("ICMP to a VIP", icmp(case.client(1), case.vip()).bytes(), PassOtherProtocol),
+        (
+            "an ICMP error to a VIP that quotes nothing of ours",
+            error(stranger.ip(), case.vip().ip(), Trouble::TimeExceeded, &network(&to(stranger)))
+                .bytes(),
+            PassIcmpNoConnection,
+        ),
         ("from a backend, unasked", case.answer().bytes(), PassNoConnection),
         ("ICMP from a backend", icmp(case.backend(1), case.client(1)).bytes(), PassNoConnection),
         (

@@ -1,7 +1,7 @@
 //! Two hundred thousand packets at random: bytes without sense, and sound packets with some of
 //! their bits turned, cut off or drawn out.
 
-use slb_common::Verdict;
+use slb_common::{Answer, Verdict};
 use slb_tests::packets::{Packet, flags};
 use slb_userspace::config::model::Family;
 
@@ -109,7 +109,7 @@ fn random_packets_are_each_counted_once_and_leave_the_tables_whole() {
     const PACKETS: u64 = 200_000;
     let mut balancer = balancer();
     let mut random = Random::new(0x0dd_ba11);
-    let before = balancer.verdicts();
+    let (before, answers) = (balancer.verdicts(), balancer.answers());
     let mut actions = [0_u64; 4];
     for number in 1..=PACKETS {
         let frame = frame(&mut random);
@@ -126,17 +126,21 @@ fn random_packets_are_each_counted_once_and_leave_the_tables_whole() {
     let counted = |of: &dyn Fn(Verdict) -> bool| -> u64 {
         Verdict::ALL.iter().zip(&counters).filter(|(v, _)| of(**v)).map(|(_, count)| count).sum()
     };
+    let answered = Answer::ALL.iter().zip(balancer.answers().into_iter().zip(answers));
+    let answered = answered.filter(|(answer, _)| answer.sent());
+    let answered: u64 = answered.map(|(_, (after, before))| after - before).sum();
     let by = |wanted: slb_common::Action| counted(&move |verdict| verdict.action() == wanted);
     assert_eq!(
         actions,
         [
-            by(slb_common::Action::Drop) + by(slb_common::Action::Refuse),
+            by(slb_common::Action::Drop) + by(slb_common::Action::Refuse) - answered,
             by(slb_common::Action::Pass),
-            counted(&|verdict| verdict == Verdict::Transmitted),
+            counted(&|verdict| verdict == Verdict::Transmitted) + answered,
             counted(&|verdict| verdict == Verdict::Redirected),
         ]
     );
     assert_eq!(actions.iter().sum::<u64>(), PACKETS);
+    assert!(answered > 0);
     // Every stage was really reached.
     assert!(actions.iter().all(|count| *count > PACKETS / 50), "{actions:?}");
     for verdict in [Verdict::DropTableFull, Verdict::DropBadLength, Verdict::DropBadFlags] {

@@ -6,9 +6,14 @@ use slb_common::{
     Verdict::*,
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, ENTRIES_PER_CLIENT, offset},
     service::{Ring, SERVICE_PRESENT, SERVICE_STOPPED, scheduler},
+    vip::VIP_STOPPED,
 };
 use slb_tests::packets::{Packet, endpoints, flags};
-use slb_userspace::{bpf::mapping::Access, config::model::Family};
+use slb_userspace::{
+    bpf::mapping::Access,
+    config::model::Family,
+    maps::{Operation, operation::Addresses},
+};
 
 use super::{
     balancer::Balancer,
@@ -53,6 +58,50 @@ fn a_stopped_listener_takes_no_new_connection_and_keeps_the_open_ones() {
         assert_eq!(balancer.receive(&case.answer()).verdict, Transmitted);
         assert_eq!(balancer.entries().len(), 1);
     }
+}
+
+#[test]
+fn a_vip_whose_listeners_are_all_stopped_answers_on_no_port() {
+    for case in CASES {
+        let mut listener = case.listener(1);
+        let (mut balancer, installed) = Balancer::with(&listener);
+        let other = Listener { vips: vec![case.vip_number(2)], ..case.listener(1) };
+        balancer.listen(&other);
+        case.establish(&mut balancer, case.client(1), case.vip());
+        listener.flags = SERVICE_PRESENT | SERVICE_STOPPED;
+        let ring = balancer.kernel.service(installed.service).ring;
+        balancer.set_service(installed.service, &listener, ring);
+        balancer.apply(Operation::StopVip { vip: case.vip().ip() });
+        let closed = |number| SocketAddr::new(case.vip_number(number).ip(), 81);
+        let to = |number| case.to_vip(case.client(2), closed(number), flags::SYN);
+        assert_eq!(balancer.receive(&to(1)).verdict, DropStopped, "{case:?}");
+        assert_eq!(balancer.receive(&to(2)).verdict, PassNoListener, "{case:?}");
+        assert_eq!(balancer.receive(&case.next()).verdict, Redirected, "{case:?}: drains");
+        balancer.apply(Operation::StartVip { vip: case.vip().ip() });
+        assert_eq!(balancer.receive(&to(1)).verdict, PassNoListener, "{case:?}");
+    }
+}
+
+#[test]
+fn a_vip_keeps_its_place_while_others_come_and_go() {
+    let case = CASES[0];
+    let mut balancer = Balancer::new();
+    let vip = |number| case.vip_number(number).ip();
+    let mut set = |numbers: &[u8]| {
+        let addresses = numbers.iter().map(|number| vip(*number)).collect();
+        balancer.apply(Operation::SetAddresses { which: Addresses::Vips, addresses });
+        numbers.iter().map(|number| balancer.kernel.vip_place(vip(*number)).unwrap()).collect()
+    };
+    let first: Vec<u32> = set(&[1, 2, 3]);
+    assert_eq!(set(&[2, 3, 4]), [first[1], first[2], first[0]]);
+    assert_eq!(set(&[3, 2]), [first[2], first[1]]);
+    balancer.apply(Operation::StopVip { vip: vip(3) });
+    assert_eq!(balancer.kernel.vip_state(vip(3)).unwrap().flags, VIP_STOPPED);
+    let nobody = Operation::SetAddresses { which: Addresses::Vips, addresses: vec![vip(2)] };
+    balancer.apply(nobody);
+    let again = Operation::SetAddresses { which: Addresses::Vips, addresses: vec![vip(2), vip(3)] };
+    balancer.apply(again);
+    assert_eq!(balancer.kernel.vip_state(vip(3)).unwrap().flags, 0, "it begins anew");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::{
 use slb_common::{
     next_hop::{HOP_VALID, NextHop},
     service::{
-        BACKEND_PRESENT, Backend, Gauges, NO_SLOT, SERVICE_PRESENT, Service, Timeouts, scheduler,
+        BACKEND_PRESENT, Backend, Gauges, NO_SLOT, SERVICE_PRESENT, SERVICE_STOPPED, Service,
+        Timeouts, scheduler,
     },
 };
 
@@ -53,6 +54,7 @@ pub(in crate::plan) struct Memory {
     leads: BTreeMap<Virtual, u16>,
     pub(in crate::plan) vips: BTreeSet<IpAddr>,
     pub(in crate::plan) backend_addresses: BTreeSet<IpAddr>,
+    pub(super) stopped_vips: BTreeSet<IpAddr>,
 }
 
 impl Memory {
@@ -69,6 +71,8 @@ impl Memory {
             }
             Operation::SetAddresses { which: Addresses::Vips, addresses } => {
                 self.vips = addresses.into_iter().collect();
+                // A VIP that is taken in anew begins anew.
+                self.stopped_vips.retain(|vip| self.vips.contains(vip));
             }
             Operation::SetAddresses { which: Addresses::Backends, addresses } => {
                 self.backend_addresses = addresses.into_iter().collect();
@@ -78,6 +82,12 @@ impl Memory {
             }
             Operation::Unlead { from } => {
                 self.leads.remove(&from);
+            }
+            Operation::StopVip { vip } => {
+                self.stopped_vips.insert(vip);
+            }
+            Operation::StartVip { vip } => {
+                self.stopped_vips.remove(&vip);
             }
         }
     }
@@ -96,6 +106,9 @@ impl Memory {
         for (from, id) in &self.leads {
             let service = &self.services[id];
             assert!(service.flags & SERVICE_PRESENT != 0, "{from:?} leads to no service");
+            let silent = self.stopped_vips.contains(&from.vip);
+            let stopped = service.flags & SERVICE_STOPPED != 0;
+            assert!(!silent || stopped, "{from:?} leads, but nothing is answered");
             assert_eq!(service.port, from.port);
             assert!(self.vips.contains(&from.vip), "{from:?} leads, but its bit is not set");
         }
@@ -137,6 +150,13 @@ impl Memory {
             for backend in &wanted.backends {
                 assert!(self.backend_addresses.contains(&backend.endpoint.ip()));
             }
+        }
+        let vips: BTreeSet<IpAddr> =
+            desired.iter().flat_map(|service| service.vips.iter().copied()).collect();
+        for vip in vips {
+            let mut own = desired.iter().filter(|service| service.vips.contains(&vip));
+            let stopped = own.all(|service| service.flags & SERVICE_STOPPED != 0);
+            assert_eq!(self.stopped_vips.contains(&vip), stopped, "{vip}");
         }
         assert_eq!(
             self.leads.len(),
@@ -221,6 +241,7 @@ impl World {
         self.applied = Applied::adopted(services.collect(), slots, memory.leads.clone());
         self.applied.vips.clone_from(&memory.vips);
         self.applied.backend_addresses.clone_from(&memory.backend_addresses);
+        self.applied.stopped_vips.clone_from(&memory.stopped_vips);
         (self.resting, self.services) = (Vec::new(), Vec::new());
         self.unused = Unused::default();
     }

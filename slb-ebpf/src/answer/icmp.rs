@@ -1,0 +1,177 @@
+//! ICMP errors (RFC 792, RFC 1191, RFC 4443): new headers before the start of the packet that they
+//! are about.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
+use slb_common::{Answer, vip::interface_key};
+
+use super::Refused;
+use crate::{
+    checksum::fold,
+    handover,
+    headers::{Ethernet, Icmp, Ipv4, VlanTag},
+    maps::ADDRESSES,
+    packet::Frame,
+    parse::{self, Addresses, icmp, ipv4, ipv6},
+    services,
+    verified::checksum_over,
+};
+
+/// What is quoted of a packet over IPv4: its header, options included, and enough of its payload
+/// for every header of TCP.
+const QUOTE_V4: usize = 128;
+/// What is quoted over IPv6: as much as the least MTU of 1280 bytes takes.
+const QUOTE_V6: usize = 1232;
+/// The flag that forbids fragments, as it lies in memory.
+const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
+
+/// Turns a packet into an ICMP error about it.
+#[inline(always)]
+pub(super) fn make<const W: usize>(
+    context: &XdpContext,
+    packet: &Refused,
+    answer: Answer,
+) -> Option<()> {
+    let at = packet.link.at();
+    let header = header::<W>(Frame::of(context), at, answer)?;
+    let source = source::<W>(context, packet, answer)?;
+    let addresses = Addresses { source, destination: packet.addresses.source };
+    // Whole words, so that the checksum has no half of one at its end.
+    let most = if W == 1 { QUOTE_V4 } else { QUOTE_V6 };
+    let whole = packet.network.length as usize & !3;
+    let quoted = if whole < most { whole } else { most };
+    trim(context, at + quoted)?;
+    let before = Before::read(Frame::of(context), packet.link.tags())?;
+    let inserted = parse::fixed_length::<W>() + size_of::<Icmp>();
+    // SAFETY: the helper checks head room; it invalidates pointers, of which none is kept.
+    if unsafe { bpf_xdp_adjust_head(context.ctx, -(inserted as i32)) } != 0 {
+        return None;
+    }
+    let frame = Frame::of(context);
+    before.write(frame)?;
+    turn_round(frame)?;
+    let length = size_of::<Icmp>() + quoted;
+    let start = at + parse::fixed_length::<W>();
+    let mut sum = 0;
+    if W == 1 {
+        ipv4::write(frame, at, &addresses, icmp::ICMP, length as u16).ok()?;
+    } else {
+        ipv6::write(frame, at, &addresses, icmp::ICMPV6, length as u16).ok()?;
+        sum = parse::pseudo_sum(&addresses, icmp::ICMPV6, length as u16);
+    }
+    let place = frame.place::<Icmp>(start).ok()?;
+    // SAFETY: `place` has checked that the header lies in the frame.
+    unsafe { place.write(header) };
+    sum += checksum_over(frame, start, length);
+    let place = Frame::of(context).place::<Icmp>(start).ok()?;
+    // SAFETY: as above.
+    unsafe { (*place).checksum = !fold(sum) };
+    Some(())
+}
+
+/// The ICMP header, its checksum left out; `None`: nobody is told.
+#[inline(always)]
+fn header<const W: usize>(frame: Frame, at: usize, answer: Answer) -> Option<Icmp> {
+    let (kind, code) = match (answer, W) {
+        (Answer::Unreachable, 1) => (icmp::v4::UNREACHABLE, icmp::v4::PORT),
+        (Answer::Unreachable, _) => (icmp::v6::UNREACHABLE, icmp::v6::PORT),
+        (Answer::TimeExceeded, 1) => (icmp::v4::TIME_EXCEEDED, 0),
+        (Answer::TimeExceeded, _) => (icmp::v6::TIME_EXCEEDED, 0),
+        (Answer::TooBig, 1) => (icmp::v4::UNREACHABLE, icmp::v4::FRAGMENTATION_NEEDED),
+        (Answer::TooBig, _) => (icmp::v6::TOO_BIG, 0),
+        _ => return None,
+    };
+    let mut rest = 0;
+    if answer == Answer::TooBig {
+        // Who lets routers fragment does not want to know; nothing is fragmented here.
+        if W == 1 && frame.read::<Ipv4>(at).ok()?.fragment & DONT_FRAGMENT == 0 {
+            return None;
+        }
+        // Over IPv4 the upper half is unused (RFC 1191), over IPv6 it is 0 for any MTU here.
+        rest = handover::mtu().to_be();
+    }
+    Some(Icmp { kind, code, checksum: 0, rest })
+}
+
+/// Who the error is from: a port is unreachable at the address that was asked; otherwise the
+/// balancer speaks, by the interface's address or, if it has none, by the VIP's.
+#[inline(always)]
+fn source<const W: usize>(
+    context: &XdpContext,
+    packet: &Refused,
+    answer: Answer,
+) -> Option<[u64; 2]> {
+    let asked = packet.addresses.destination;
+    if answer == Answer::Unreachable {
+        return Some(asked);
+    }
+    // SAFETY: the context is the kernel's; reading its interface is what it is for.
+    let interface = unsafe { (*context.ctx).ingress_ifindex };
+    let key = interface_key(interface, packet.link.vlan);
+    // SAFETY: the daemon replaces values whole.
+    if let Some(own) = unsafe { ADDRESSES.get(&key) } {
+        let own = if W == 1 { own.v4 } else { own.v6 };
+        if own[0] | own[1] != 0 {
+            return Some(own);
+        }
+    }
+    services::vip_state(asked).map(|_| asked)
+}
+
+/// Cuts the end of the frame off; it may move, so nothing read before counts.
+#[inline(always)]
+pub(super) fn trim(context: &XdpContext, length: usize) -> Option<()> {
+    let change = length as i32 - Frame::of(context).length() as i32;
+    // SAFETY: the helper checks its argument; it invalidates pointers, of which none is kept.
+    (change <= 0 && unsafe { bpf_xdp_adjust_tail(context.ctx, change) } == 0).then_some(())
+}
+
+/// Swaps the Ethernet addresses.
+#[inline(always)]
+pub(super) fn turn_round(frame: Frame) -> Option<()> {
+    let header = frame.place::<Ethernet>(0).ok()?;
+    // SAFETY: `place` has checked that the header lies in the frame.
+    unsafe {
+        let destination = (*header).destination;
+        (*header).destination = (*header).source;
+        (*header).source = destination;
+    }
+    Some(())
+}
+
+/// The link header as it was, to be put before a packet that begins elsewhere.
+struct Before {
+    ethernet: Ethernet,
+    tags: [Option<VlanTag>; 2],
+}
+
+impl Before {
+    #[inline(always)]
+    fn read(frame: Frame, tags: usize) -> Option<Self> {
+        let tag = |number: usize| {
+            let at = size_of::<Ethernet>() + number * size_of::<VlanTag>();
+            if number < tags { frame.read(at).ok() } else { None }
+        };
+        Some(Self { ethernet: frame.read(0).ok()?, tags: [tag(0), tag(1)] })
+    }
+
+    #[inline(always)]
+    fn write(&self, frame: Frame) -> Option<()> {
+        let place = frame.place::<Ethernet>(0).ok()?;
+        // SAFETY: `place` has checked that the header lies in the frame.
+        unsafe { place.write(self.ethernet) };
+        let mut number = 0;
+        while number < self.tags.len() {
+            if let Some(tag) = self.tags[number] {
+                let at = size_of::<Ethernet>() + number * size_of::<VlanTag>();
+                let place = frame.place::<VlanTag>(at).ok()?;
+                // SAFETY: as above.
+                unsafe { place.write(tag) };
+            }
+            number += 1;
+        }
+        Some(())
+    }
+}

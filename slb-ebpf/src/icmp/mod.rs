@@ -1,0 +1,88 @@
+//! ICMP: an error that quotes a packet of a connection goes to the side that sent the packet, and
+//! speaks of it as that side knows it. Like the pipeline this only orders stages.
+//!
+//! Errors change nothing of the connection: whoever can guess its ports can forge one (RFC 5927).
+
+mod errand;
+
+use aya_ebpf::programs::XdpContext;
+use slb_common::Verdict;
+
+pub use errand::Errand;
+
+use crate::{
+    connections::store::Side,
+    forward::{
+        error::{self, Translation},
+        nat::Rewrite,
+        send,
+    },
+    maps,
+    packet::{Frame, Step},
+    parse::link,
+};
+
+/// Follows an ICMP packet to its end.
+#[inline(always)]
+pub fn run(context: &XdpContext) -> Step<u32> {
+    match link::link(Frame::of(context))?.ethertype {
+        link::IPV4 => run_v4(context),
+        _ => run_v6(context),
+    }
+}
+
+/// IPv4: what is to be done is found, and done, on stack frames of their own.
+#[inline(never)]
+fn run_v4(context: &XdpContext) -> Step<u32> {
+    find_v4(context)?;
+    send_v4(context)
+}
+
+/// IPv6, likewise.
+#[inline(never)]
+fn run_v6(context: &XdpContext) -> Step<u32> {
+    find_v6(context)?;
+    send_v6(context)
+}
+
+#[inline(never)]
+fn find_v4(context: &XdpContext) -> Step<()> {
+    errand::find::<1>(context)
+}
+
+#[inline(never)]
+fn find_v6(context: &XdpContext) -> Step<()> {
+    errand::find::<3>(context)
+}
+
+#[inline(never)]
+fn send_v4(context: &XdpContext) -> Step<u32> {
+    send::<1>(context)
+}
+
+#[inline(never)]
+fn send_v6(context: &XdpContext) -> Step<u32> {
+    send::<3>(context)
+}
+
+/// Makes the error speak of what its receiver knows, and sends it there.
+#[inline(always)]
+fn send<const W: usize>(context: &XdpContext) -> Step<u32> {
+    let errand = maps::errand::<W>().ok_or(Verdict::DropInternal)?;
+    let link = link::link(Frame::of(context))?;
+    let source = |old, new| Rewrite { side: Side::Backend, old, new };
+    let destination = |old, new| Rewrite { side: Side::Vip, old, new };
+    let translation = Translation {
+        outer: [
+            source(&errand.speaker, &errand.known_speaker),
+            destination(&errand.sender, &errand.known_sender),
+        ],
+        quoted: [
+            source(&errand.sender, &errand.known_sender),
+            destination(&errand.receiver, &errand.known_receiver),
+        ],
+    };
+    error::rewrite(Frame::of(context), link.at(), errand.message, &errand.quote, &translation)?;
+    send::address(context, &link, &errand.hop)?;
+    Ok(errand.hop.interface)
+}
