@@ -12,7 +12,7 @@ use slb_common::{ABI_VERSION, connection::WAYS, hash::Seed, meta::Meta, stage::S
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
-    Error, Sizes,
+    Error, Sizes, growth,
     mapping::{Access, Mapping},
     pins::{self, Pins},
     shape,
@@ -112,7 +112,10 @@ impl Object {
     pub fn load_pinned(sizes: Sizes, pins: &Pins) -> Result<Self, Error> {
         pins.prepare()?;
         match found(pins, &sizes)? {
-            Some(meta) => Self::load(super::OBJECT, sizes, meta.seed, Some(pins), Origin::Adopted),
+            Some(meta) => {
+                let sizes = Sizes { full_nat: growth::grow(pins, sizes.full_nat)?, ..sizes };
+                Self::load(super::OBJECT, sizes, meta.seed, Some(pins), Origin::Adopted)
+            }
             None => {
                 pins.remove_maps()?;
                 let seed = pins::random_seed()?;
@@ -301,6 +304,7 @@ fn found(pins: &Pins, sizes: &Sizes) -> Result<Option<Meta>, Error> {
             own: ABI_VERSION,
         });
     }
-    shape::check(pins, super::OBJECT, sizes)?;
+    let there = Sizes { full_nat: growth::there(pins)?, ..*sizes };
+    shape::check(pins, super::OBJECT, &there)?;
     Ok(Some(meta))
 }

@@ -2,6 +2,7 @@
 //! memory mappings of array maps.
 
 pub mod attach;
+mod growth;
 pub mod load;
 pub mod log;
 pub mod mapping;

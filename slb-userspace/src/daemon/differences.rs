@@ -22,11 +22,6 @@ enum Needs {
 pub(super) fn needs_restart(before: &Config, after: &Config) -> Result<(), ApiError> {
     use Needs::{Detach, Start};
     let (old, new) = (&before.dataplane, &after.dataplane);
-    // Without any, there is no room for local ports.
-    let local_addresses = match old.local_addresses.is_empty() != new.local_addresses.is_empty() {
-        true => Detach,
-        false => Start,
-    };
     let changed = [
         (Start, "daemon.socket", before.daemon.socket != after.daemon.socket),
         (Start, "daemon.state_dir", before.daemon.state_dir != after.daemon.state_dir),
@@ -38,7 +33,7 @@ pub(super) fn needs_restart(before: &Config, after: &Config) -> Result<(), ApiEr
         (Detach, "dataplane.ring_slots", old.ring_slots != new.ring_slots),
         (Detach, "dataplane.pin_dir", old.pin_dir != new.pin_dir),
         (Start, "dataplane.vip_owner", old.vip_owner != new.vip_owner),
-        (local_addresses, "dataplane.local_addresses", old.local_addresses != new.local_addresses),
+        (Start, "dataplane.local_addresses", old.local_addresses != new.local_addresses),
         (Start, "dataplane.tunnel_source", old.tunnel_source != new.tunnel_source),
         (Detach, "dataplane.max_templates", old.max_templates != new.max_templates),
         (Detach, "dataplane.max_fragments", old.max_fragments != new.max_fragments),

@@ -109,6 +109,30 @@ fn another_xdp_mode_in_the_file_is_in_use_after_the_start() -> Result<()> {
 }
 
 #[test]
+fn local_addresses_come_with_a_start_and_break_no_open_connection() -> Result<()> {
+    let mut scene = Scene::usual(&[http("wrr", [1, 1, 1])])?;
+    let mut kept = Kept::open(scene.client(), http_at(VIP_V4.into()), 6)?;
+    let owners = kept.names()?;
+    scene.slbd.stop()?;
+    let file = scene.slbd.config_path();
+    let text = std::fs::read_to_string(&file)?;
+    let line = "xdp_mode = \"native\"";
+    assert_eq!(text.matches(line).count(), 1, "{text}");
+    let with = format!("{line}\nlocal_addresses = [\"100.64.0.0/28\"]");
+    // There and back again: what was made with room stays as it is.
+    for text in [text.replace(line, &with), text] {
+        std::fs::write(&file, text)?;
+        scene.slbd.start_again()?;
+        assert_eq!(kept.names()?, owners);
+        let answers = scene.ask(http_at(VIP_V4.into()), Question::Http, Load::sequential(6))?;
+        without_errors("with other local addresses", answers)?;
+        scene.slbd.stop()?;
+    }
+    scene.slbd.start_again()?;
+    Ok(())
+}
+
+#[test]
 fn a_new_daemon_knows_at_once_which_backends_were_healthy() -> Result<()> {
     let mut scene = Scene::usual(&[http("wrr", [1, 1, 1])])?;
     scene.servers("backend3", Service::Http).for_each(|server| server.kill());
