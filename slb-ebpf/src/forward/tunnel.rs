@@ -2,11 +2,7 @@
 //! RFC 2473, RFC 4213). The inner packet has lost one hop already, as behind any router.
 
 use aya_ebpf::programs::XdpContext;
-use slb_common::{
-    Verdict,
-    next_hop::NO_VLAN,
-    vip::TunnelSource,
-};
+use slb_common::{Verdict, next_hop::NO_VLAN, vip::TunnelSource};
 
 use super::{Way, send};
 use crate::{
@@ -57,7 +53,7 @@ pub fn encapsulate<const W: usize>(
     let outer = Outer {
         class: class::<W>(Frame::of(context), link.at()).map_err(|Short| Verdict::DropTruncated)?,
         protocol: if W == 1 { IPV4_IN_IP } else { IPV6_IN_IP },
-        length: length,
+        length,
         source: source(backend.family, way.flow)?,
         destination: backend.address,
     };

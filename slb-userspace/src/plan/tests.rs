@@ -23,7 +23,7 @@ use super::{
     diff::{NoRoom, diff},
 };
 use crate::{
-    config::model::{ForwardingMode, Scheduler},
+    config::model::Scheduler,
     maps::operation::Operation,
 };
 
@@ -247,7 +247,7 @@ fn a_range_that_grows_or_shrinks_keeps_its_service_and_the_ports_that_stay_lead_
 fn mode_family_and_mapping_of_ports_reach_the_maps() {
     let mut world = World::default();
     let mut desired = range(1, 8000, 8100);
-    desired.mode = ForwardingMode::Tunnel;
+    desired.mode = service::mode::TUNNEL;
     desired.backends[0].maps_ports = true;
     desired.backends.push(DesiredBackend {
         endpoint: "[fd01::11]:8000".parse().unwrap(),

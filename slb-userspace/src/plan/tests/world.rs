@@ -24,7 +24,7 @@ use super::super::{
     slow_start::WHOLE,
 };
 use crate::{
-    config::model::{Family, ForwardingMode, Protocol, Scheduler},
+    config::model::{Family, Protocol, Scheduler},
     health::Health,
     maps::{
         operation::{Addresses, Operation, Virtual},
@@ -282,7 +282,6 @@ pub(in crate::plan) fn service(
         protocol: Protocol::Tcp,
         port: 80,
         last_port: 80,
-        mode: ForwardingMode::Nat,
         family: Family::V4,
         vips: [IpAddr::from([10, 0, 0, number])].into(),
         scheduler,
