@@ -22,10 +22,7 @@ use super::{
     desired::{DesiredBackend, DesiredService},
     diff::{NoRoom, diff},
 };
-use crate::{
-    config::model::Scheduler,
-    maps::operation::Operation,
-};
+use crate::{config::model::Scheduler, maps::operation::Operation};
 
 #[test]
 fn the_same_wish_again_writes_nothing() {
