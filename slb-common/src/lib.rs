@@ -8,6 +8,7 @@ pub mod connection;
 pub mod hash;
 pub mod meta;
 pub mod next_hop;
+pub mod range;
 pub mod service;
 pub mod stage;
 pub mod toa;

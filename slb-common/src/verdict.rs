@@ -117,7 +117,8 @@ verdicts! {
     DropExtension = "ipv6_extension", Drop;
     /// TTL or hop limit ran out here.
     DropTtl = "ttl_exceeded", Refuse;
-    /// Longer than the way to its backend takes, and not to be fragmented here.
+    /// Longer than the way to its backend takes, in a tunnel with the outer header. IPv6, and IPv4
+    /// with DF set, are told so; IPv4 without DF is not: nothing is fragmented here.
     DropTooBig = "too_big", Refuse;
     /// The listener is stopped, or all listeners of the VIP are.
     DropStopped = "listener_stopped", Drop;
@@ -140,7 +141,9 @@ verdicts! {
     DropContended = "contended", Drop;
     /// The backend's or client's next hop is not known (no neighbour, no route).
     DropNoNextHop = "no_next_hop", Drop;
-    /// The frame could not be given other VLAN tags (no headroom).
+    /// No outer source address for the tunnel to this backend: set `dataplane.tunnel_source`.
+    DropNoTunnelSource = "no_tunnel_source", Drop;
+    /// The frame could not be given other VLAN tags or an outer header (no headroom).
     DropNoHeadroom = "no_headroom", Drop;
     /// A map that must be there is not: report it as a bug.
     DropInternal = "internal", Drop;

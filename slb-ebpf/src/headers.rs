@@ -158,6 +158,7 @@ pub struct ToaAddress<const WORDS: usize>(pub [u32; WORDS]);
 
 // SAFETY: integers without padding.
 unsafe impl<const WORDS: usize> Header for ToaAddress<WORDS> {}
+
 impl Tcp {
     /// Sum of the header, for its checksum.
     #[inline(always)]
@@ -170,5 +171,22 @@ impl Tcp {
             + self.window as u64
             + self.checksum as u64
             + self.urgent as u64
+    }
+}
+
+impl Ipv4 {
+    /// Sum of the fixed part, for the checksum: with a right one it folds to all ones.
+    #[inline(always)]
+    pub fn sum(&self) -> u64 {
+        let start = u16::from_ne_bytes([self.version_length, self.service]);
+        let lifetime = u16::from_ne_bytes([self.ttl, self.protocol]);
+        u64::from(start)
+            + u64::from(self.total_length)
+            + u64::from(self.identification)
+            + u64::from(self.fragment)
+            + u64::from(lifetime)
+            + u64::from(self.checksum)
+            + u64::from(self.source)
+            + u64::from(self.destination)
     }
 }

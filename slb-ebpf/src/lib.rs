@@ -24,6 +24,8 @@ pub mod forward;
 #[cfg(target_arch = "bpf")]
 pub mod handover;
 #[cfg(target_arch = "bpf")]
+pub mod hops;
+#[cfg(target_arch = "bpf")]
 pub mod icmp;
 #[cfg(target_arch = "bpf")]
 pub mod local_ports;

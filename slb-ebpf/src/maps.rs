@@ -4,7 +4,7 @@
 mod store;
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, PerCpuArray, ProgramArray},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
 };
@@ -13,6 +13,7 @@ use slb_common::{
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
+    range::RangeKey,
     service::{
         AddressBitmap, Backend, Counters, Gauges, Instance, SERVICE_PRESENT, Service, ServiceKey4,
         ServiceKey6,
@@ -25,7 +26,7 @@ use slb_common::{
 
 pub use store::{Maps, adjust};
 
-use crate::{connections::insert::New, icmp::Errand};
+use crate::{connections::insert::New, icmp::Errand, schedulers::Draw};
 
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
 const MAPPED: usize = 1 << 10;
@@ -46,6 +47,8 @@ pub static CONNECTIONS6: Array<[u64; BUCKET_WORDS_V6], 1024, MAPPED> = Array::ne
 pub static SERVICES4: HashMap<ServiceKey4, u32, 1024> = HashMap::new();
 #[btf_map]
 pub static SERVICES6: HashMap<ServiceKey6, u32, 1024> = HashMap::new();
+#[btf_map]
+pub static RANGES: LpmTrie<RangeKey, u32, 1024> = LpmTrie::new();
 #[btf_map]
 pub static SERVICES: Array<Service, 1024, MAPPED> = Array::new();
 #[btf_map]
@@ -101,6 +104,9 @@ pub static HANDOVER: PerCpuArray<Handover, 1> = PerCpuArray::new();
 /// stack.
 #[btf_map]
 static OPENING: PerCpuArray<[u64; OPENING_WORDS], 1> = PerCpuArray::new();
+/// And what its backend is drawn by.
+#[btf_map]
+static DRAW: PerCpuArray<[u64; size_of::<Draw>() / size_of::<u64>()], 1> = PerCpuArray::new();
 /// What becomes of an ICMP error, put together before anything is rewritten.
 #[btf_map]
 static ERRORS: PerCpuArray<[u64; ERROR_WORDS], 1> = PerCpuArray::new();
@@ -133,6 +139,13 @@ pub fn opening<const W: usize>() -> Option<&'static mut New<W>> {
     // SAFETY: the map gave the pointer to this processor's own copy, any words are a `New`, and a
     // program opens one connection at a time.
     OPENING.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
+}
+
+/// What its backend is drawn by.
+#[inline(always)]
+pub fn draw() -> Option<&'static mut Draw> {
+    // SAFETY: as in `opening`.
+    DRAW.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
 }
 
 /// The place in which an ICMP error's errand is put together.

@@ -4,12 +4,14 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    connection::{Seen, Ties, Translation, endpoint, endpoint_address},
-    service::{BACKEND_PRESENT, mode, scheduler},
+    connection::{
+        Seen, Ties, Translation, endpoint, endpoint_address, endpoint_extra, endpoint_port,
+    },
+    service::{BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, mode, scheduler},
 };
 
 use crate::{
-    connections::insert::{Refused, open},
+    connections::insert::{New, Refused, open},
     forward::toa,
     handover, local_ports,
     maps::{self, Maps, backend_of},
@@ -31,8 +33,8 @@ const ATTEMPTS: u32 = 2;
 #[inline(always)]
 pub fn run(context: &XdpContext) -> Verdict {
     let opened = match link::link(Frame::of(context)) {
-        Ok(Link { ethertype: link::IPV4, .. }) => open_v4(context),
-        Ok(_) => open_v6(context),
+        Ok(Link { ethertype: link::IPV4, .. }) => prepare_v4(context).and_then(|()| enter_v4()),
+        Ok(_) => prepare_v6(context).and_then(|()| enter_v6()),
         Err(verdict) => Err(verdict),
     };
     match opened {
@@ -43,16 +45,16 @@ pub fn run(context: &XdpContext) -> Verdict {
 
 /// IPv4, on a stack frame of its own.
 #[inline(never)]
-fn open_v4(context: &XdpContext) -> Step<()> {
+fn prepare_v4(context: &XdpContext) -> Step<()> {
     let (packet, _) = pipeline::parse::<1>(context)?;
-    elsewhere(&packet, open_connection(context, &packet))
+    elsewhere(&packet, prepare(context, &packet))
 }
 
 /// IPv6, likewise.
 #[inline(never)]
-fn open_v6(context: &XdpContext) -> Step<()> {
+fn prepare_v6(context: &XdpContext) -> Step<()> {
     let (packet, _) = pipeline::parse::<3>(context)?;
-    elsewhere(&packet, open_connection(context, &packet))
+    elsewhere(&packet, prepare(context, &packet))
 }
 
 /// What is to no listener may be a reply to a client whose address shares a bit with a VIP.
@@ -66,9 +68,9 @@ fn elsewhere<const W: usize>(packet: &Packet<W>, opened: Step<()>) -> Step<()> {
     }
 }
 
-/// The slow path: service, admission, way back, scheduler, entry.
+/// Service, admission, way back: what stands in the entry besides the backend.
 #[inline(always)]
-pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
+fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
     let (protocol, now) = (packet.network.protocol, maps::tick());
     let (id, service) = services::find(&packet.destination, protocol)?;
     let (source, vip) = (endpoint_address(&packet.source), endpoint_address(&packet.destination));
@@ -85,27 +87,64 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
-    let hop = neighbours::toward_client(context, source, &packet.link)?;
+    let one_sided = mode::one_sided(service.mode);
+    if one_sided {
+        new.translation = new.translation.with_opened(now);
+    }
+    let hop = match neighbours::toward_client(context, source, &packet.link) {
+        Ok(hop) => hop,
+        // Only what the balancer itself has to say would go there.
+        Err(_) if one_sided => 0,
+        Err(verdict) => return Err(verdict),
+    };
     let kind = service.ring.scheduler();
     let hash = hash::input(kind, source, vip, packet.ports.both());
     let server_id = match kind {
         scheduler::QUIC => verified::server_id(context, packet.network.transport),
         _ => None,
     };
+    // The port is whatever backend comes out, and its address.
+    new.backend = endpoint([0; 2], [0; 2], hop);
+    new.seen = Seen::new(now, 0, 0);
     let server_id = server_id.map_or(NO_SERVER, u32::from);
+    *maps::draw().ok_or(Verdict::DropInternal)? =
+        Draw { hash, server_id, attempt: 0, refused: NOBODY };
+    Ok(())
+}
+
+/// IPv4, on a stack frame of its own beside that of all before: the chain of calls from here is the
+/// longest.
+#[inline(never)]
+fn enter_v4() -> Step<()> {
+    enter::<1>()
+}
+
+/// IPv6, likewise.
+#[inline(never)]
+fn enter_v6() -> Step<()> {
+    enter::<3>()
+}
+
+/// Backend and entry.
+#[inline(always)]
+fn enter<const W: usize>() -> Step<()> {
+    let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
+    let (id, source) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
+    let now = new.seen.tick();
+    let drawing = maps::draw().ok_or(Verdict::DropInternal)?;
     let (mut attempt, mut refused) = (0, NOBODY);
     while attempt < ATTEMPTS {
-        let draw = Draw { hash, server_id, attempt, refused };
+        let draw = Draw { attempt, refused, ..*drawing };
         let slot = verified::schedule(id, draw).ok_or(Verdict::DropNoBackend)?;
         attempt += 1;
         let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
         if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
             continue;
         }
-        if same(backend.address, source) && service.mode != mode::FULL_NAT {
+        if same(backend.address, source) && new.translation.mode() != mode::FULL_NAT {
             return Err(Verdict::DropHairpin);
         }
-        new.backend = endpoint(backend.address, backend.port, hop);
+        new.backend = answering(new, backend);
         new.seen = Seen::new(now, slot, backend.generation);
         local_ports::tie(new)?;
         let opened = open(Maps, new, now);
@@ -123,6 +162,18 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         }
     }
     Err(if refused == NOBODY { Verdict::DropNoBackend } else { Verdict::DropTupleInUse })
+}
+
+/// The endpoint that a backend answers by: in dr and tunnel the VIP's. Extra: the next hop to the
+/// client, as it was.
+#[inline(always)]
+fn answering<const W: usize>(new: &New<W>, backend: &Backend) -> [u64; W] {
+    let (asked, hop) = (endpoint_port(&new.vip), endpoint_extra(&new.backend));
+    if mode::one_sided(new.translation.mode()) {
+        return endpoint(endpoint_address(&new.vip), asked, hop);
+    }
+    let port = if backend.flags & BACKEND_SAME_PORT != 0 { asked } else { backend.port };
+    endpoint(backend.address, port, hop)
 }
 
 /// Equality without `memcmp`, which would be a call.

@@ -4,7 +4,7 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    connection::{endpoint, endpoint_address, mark},
+    connection::{endpoint, mark},
     next_hop::NextHop,
     service::mode,
 };
@@ -17,10 +17,9 @@ use crate::{
         tcp_state::{reopens, tcp},
         transition::track,
     },
-    forward::{full_nat, nat, send, syn, toa},
-    handover, local_ports,
-    maps::{self, Maps, backend_of, service_of},
-    neighbours,
+    forward::{self, Way, syn, toa},
+    handover, hops, local_ports,
+    maps::{self, Maps, service_of},
     packet::{Frame, Short, Step},
     parse::{self, Packet, TCP, UDP, icmp, link, transport},
     sequences, services, stats,
@@ -112,6 +111,11 @@ fn balance<const W: usize, const RARE: bool>(
         None if look == Look::Reply => return Err(Verdict::PassNoListener),
         None => return Err(Verdict::PassNoConnection),
     };
+    let one_sided = mode::one_sided(entry.translation.mode());
+    if one_sided && side == Side::Backend {
+        // It answers the client itself, whatever way that takes.
+        return Err(Verdict::PassNoConnection);
+    }
     if !RARE && is_rare(packet, &entry) {
         return Err(handover::rare(look));
     }
@@ -124,32 +128,27 @@ fn balance<const W: usize, const RARE: bool>(
     let mut hop = NextHop::default();
     match side {
         Side::Vip if look != Look::Opened && leaves(packet, &entry) => return Err(Verdict::ToOpen),
-        Side::Vip => backend_hop(&entry, &mut hop)?,
-        Side::Backend => client_hop(context, &entry, &mut hop)?,
+        Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
+        Side::Backend => hops::client(context, &entry, &mut hop)?,
     }
     if sequences::note(Frame::of(context), packet, &entry, side, look == Look::Opened) {
-        track(Maps, &entry, side, packet.ports.flags, now);
+        // Where nobody sees an answer, what opens a connection does not establish it as well.
+        let flags = if one_sided && look == Look::Opened { tcp::SYN } else { packet.ports.flags };
+        track(Maps, &entry, side, flags, now);
     } else {
         entry.line.touch(entry.seen, now);
     }
-    let frame = Frame::of(context);
-    match entry.translation.mode() {
-        mode::FULL_NAT => {
-            full_nat::rewrite(context, packet, side, &entry)?;
-        }
-        _ => {
-            let (old, new) = match side {
-                Side::Vip => (&entry.vip, &entry.backend),
-                Side::Backend => (&entry.backend, &entry.vip),
-            };
-            let end = nat::Rewrite { side, old, new };
-            nat::rewrite(frame, packet.link.at(), &packet.network, &[end])?;
-        }
-    }
+    forward::rewrite(context, packet, &entry, side)?;
     if RARE && packet.network.protocol == TCP {
         options(context, packet, side, &entry, &hop);
     }
-    send::address(context, &packet.link, &hop)?;
+    let way = Way {
+        mode: entry.translation.mode(),
+        slot: entry.seen.slot(),
+        flow: entry.control.tag(),
+        hop: &hop,
+    };
+    forward::send::<W>(context, &packet.link, packet.network.length as u16, &way)?;
     let bytes = u64::from(packet.network.length);
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);
     Ok(hop.interface)
@@ -220,38 +219,4 @@ fn begins_anew<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W>)
 #[inline(always)]
 fn leaves<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
     packet.network.protocol == UDP && Store::<W>::left(Maps, entry.seen)
-}
-
-/// The next hop to a connection's backend.
-#[inline(always)]
-pub fn backend_hop<const W: usize>(entry: &Entry<W>, hop: &mut NextHop) -> Step<()> {
-    let backend = backend_of(entry.seen.slot()).ok_or(Verdict::DropInternal)?;
-    // The slot has another owner by now, whom the connection never met.
-    if backend.generation != entry.seen.generation() {
-        return Err(Verdict::DropNoBackend);
-    }
-    if !backend.hop.known() {
-        return Err(Verdict::DropNoNextHop);
-    }
-    *hop = backend.hop;
-    Ok(())
-}
-
-/// The next hop to a connection's client: the kept one; if that is out of date, the route's.
-#[inline(always)]
-pub fn client_hop<const W: usize>(
-    context: &XdpContext,
-    entry: &Entry<W>,
-    hop: &mut NextHop,
-) -> Step<()> {
-    let kept = neighbours::kept(entry.client_hop());
-    if !kept.is_some_and(NextHop::usable)
-        && neighbours::by_route(context, endpoint_address(&entry.client), hop)
-    {
-        entry.set_client_hop(neighbours::keep(hop));
-        return Ok(());
-    }
-    // Out of date or not: nothing better is known where the kernel does not forward.
-    *hop = *kept.ok_or(Verdict::DropNoNextHop)?;
-    Ok(())
 }

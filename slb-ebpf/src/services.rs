@@ -1,8 +1,10 @@
 //! Whose packet it is: VIPs and backends by bitmap, the service of a VIP's port by key.
 
+use aya_ebpf::btf_maps::lpm_trie::Key;
 use slb_common::{
     Verdict,
     connection::{endpoint_address, endpoint_port},
+    range::RangeKey,
     service::{
         BITMAP_WORDS, SERVICE_ADOPT, SERVICE_STOPPED, Service, ServiceKey4, ServiceKey6,
         address_bit,
@@ -13,7 +15,7 @@ use slb_common::{
 use crate::{
     atomic,
     connections::{store::Side, tcp_state::tcp},
-    maps::{BITMAPS, SERVICES4, SERVICES6, VIP_STATES, VIPS, service_of},
+    maps::{BITMAPS, RANGES, SERVICES4, SERVICES6, VIP_STATES, VIPS, service_of},
     packet::Step,
     parse::{Addresses, Ports, UDP},
 };
@@ -98,7 +100,7 @@ fn may_be(map: u32, address: [u64; 2]) -> bool {
     word >> (bit % 64) & 1 != 0
 }
 
-/// The service of a VIP endpoint.
+/// The service of a VIP endpoint: by its port, else by a range of ports that holds it.
 #[inline(always)]
 pub fn find<const W: usize>(vip: &[u64; W], protocol: u8) -> Step<(u16, &'static Service)> {
     let (address, port) = (endpoint_address(vip), endpoint_port(vip));
@@ -114,9 +116,36 @@ pub fn find<const W: usize>(vip: &[u64; W], protocol: u8) -> Step<(u16, &'static
             SERVICES6.get(&ServiceKey6 { vip, port, protocol, reserved: 0 })
         }
     };
-    let Some(id) = id else { return Err(unless_stopped(Verdict::PassNoListener, address)) };
-    let id = *id as u16;
+    let id = match id {
+        Some(id) => *id as u16,
+        None => {
+            let family = if W == 1 { 4 } else { 6 };
+            let port = u16::from_ne_bytes(port);
+            let what = u32::from(port) | u32::from(protocol) << 16 | family << 24;
+            match by_range(address[0], address[1], what) {
+                NOBODY => return Err(unless_stopped(Verdict::PassNoListener, address)),
+                id => id as u16,
+            }
+        }
+    };
     Ok((id, service_of(id).ok_or(Verdict::PassNoListener)?))
+}
+
+/// What no service has for a number.
+const NOBODY: u32 = u32::MAX;
+
+/// Looks a port up among the ranges, on a stack frame of its own: the VIP's words, and in one word
+/// port, protocol and family.
+#[inline(never)]
+fn by_range(first: u64, second: u64, what: u32) -> u32 {
+    let key = RangeKey {
+        vip: [first, second],
+        protocol: (what >> 16) as u8,
+        family: (what >> 24) as u8,
+        port: (what as u16).to_ne_bytes(),
+        reserved: [0; 4],
+    };
+    RANGES.get(&Key::new(RangeKey::PORT, key)).copied().unwrap_or(NOBODY)
 }
 
 /// Says whether a packet without entry may open a connection, and in which state.

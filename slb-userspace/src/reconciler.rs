@@ -12,7 +12,7 @@ use slb_common::{
     meta::Meta,
     next_hop::NextHop,
     service::{BACKEND_PRESENT, SERVICE_PRESENT},
-    vip::{InterfaceAddresses, VIP_STOPPED},
+    vip::{InterfaceAddresses, TunnelSource, VIP_STOPPED},
 };
 
 use crate::{
@@ -206,10 +206,15 @@ impl Reconciler {
         self.kernel.set_own_addresses(own)
     }
 
+    /// Says where outer headers of tunnels come from, IPv4 and IPv6.
+    pub fn set_tunnel_sources(&mut self, sources: [TunnelSource; 2]) {
+        self.kernel.set_tunnel_sources(sources);
+    }
+
     /// True if a family's table is not empty, by the gauges.
     fn any_entry(&self, family: Family) -> bool {
         self.applied.backends.iter().any(|(slot, backend)| {
-            Family::of(backend.endpoint.ip()) == family
+            self.applied.family(backend.backend.service) == family
                 && !crate::plan::applied::idle(self.kernel.gauges(*slot))
         })
     }

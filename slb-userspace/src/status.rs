@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
-use slb_common::{Answer, Verdict, connection::TICK_SHIFT, service::Gauges};
+use slb_common::{
+    Answer, Verdict,
+    connection::TICK_SHIFT,
+    service::{Gauges, mode},
+};
 
 use crate::{
     api::{
         Admin, AnswerCount, BackendStatus, ConnectionEntry, ConnectionFilter, ConnectionList,
         Counts, DataplaneStatus, Flow, Health as ApiHealth, InstanceStatus, InterfaceStatus,
-        ListenerStatus, Status, VerdictCount, VerdictList, connections::ConnectionState,
+        ListenerStatus, Ports, Status, VerdictCount, VerdictList, connections::ConnectionState,
     },
     bpf::Error,
     config::model::{Config, Family, Instance, Listener, XdpMode},
@@ -51,7 +55,7 @@ pub fn status(view: &View<'_>, reconciler: &Reconciler) -> Result<Status, Error>
     for (slot, backend) in &reconciler.applied.backends {
         let gauges = gauges(reconciler, *slot);
         let entries = gauges.active.saturating_add(gauges.inactive());
-        match Family::of(backend.endpoint.ip()) {
+        match reconciler.applied.family(backend.backend.service) {
             Family::V4 => v4 += entries,
             Family::V6 => v6 += entries,
         }
@@ -140,7 +144,7 @@ fn listener_status(
     backends.extend(leaving(view, reconciler, slots)?);
     Ok(ListenerStatus {
         protocol: listener.protocol,
-        port: listener.port,
+        port: Ports { first: listener.port, last: listener.last_port },
         mode: listener.mode,
         scheduler: listener.scheduler,
         enabled: listener.enabled,
@@ -252,8 +256,9 @@ pub fn verdicts(reconciler: &Reconciler) -> Result<VerdictList, Error> {
 pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> ConnectionList {
     let mut list = ConnectionList::default();
     let now = tick();
-    let names: HashMap<u16, &str> =
-        reconciler.services.iter().map(|(id, service)| (*id, service.instance.as_str())).collect();
+    let names = reconciler.services.iter();
+    let names: HashMap<u16, (&str, u16)> =
+        names.map(|(id, service)| (*id, (service.instance.as_str(), service.port))).collect();
     for family in [Family::V4, Family::V6] {
         for line in reconciler.kernel().table.lines(family) {
             let (Some(protocol), Some(state)) =
@@ -261,8 +266,8 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
             else {
                 continue;
             };
-            let Line { client, vip, backend, .. } = line;
-            let local = local(reconciler, &line);
+            let (backend, local) = (backend_of(reconciler, &line), local(reconciler, &line));
+            let Line { client, vip, .. } = line;
             let flow = Flow { protocol, client, vip, backend, local, state };
             if !filter.matches(&flow) {
                 continue;
@@ -273,8 +278,8 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
                 list.connections.push(ConnectionEntry {
                     flow,
                     idle_s: idle / 1_000_000_000,
-                    instance: names.get(&line.service).copied().unwrap_or("(removed)").to_owned(),
-                    listener_port: line.vip.port(),
+                    instance: names.get(&line.service).map_or("(removed)", |one| one.0).to_owned(),
+                    listener_port: names.get(&line.service).map_or(line.vip.port(), |one| one.1),
                 });
             }
         }
@@ -286,6 +291,18 @@ pub fn connections(reconciler: &Reconciler, filter: &ConnectionFilter) -> Connec
 fn local(reconciler: &Reconciler, line: &Line) -> Option<SocketAddr> {
     let port = u16::from_be_bytes(line.ties.local_port());
     (port != 0).then(|| SocketAddr::new(reconciler.kernel().local(line.ties.local_address()), port))
+}
+
+/// The backend of an entry. In dr and tunnel the entry does not name it: it has the VIP there, as
+/// which the backend answers.
+fn backend_of(reconciler: &Reconciler, line: &Line) -> SocketAddr {
+    let slot = reconciler.applied.backends.get(&line.seen.slot());
+    match slot.filter(|slot| slot.backend.generation == line.seen.generation()) {
+        Some(slot) if mode::one_sided(line.translation.mode()) => {
+            SocketAddr::new(slot.endpoint.ip(), line.vip.port())
+        }
+        _ => line.backend,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel,
+    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel,
     Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, NetSlice, SingleVlanHeader, SlicedPacket,
     TcpHeader, TransportSlice, UdpHeader, VlanId, ether_type, ip_number,
 };
@@ -46,6 +46,8 @@ pub struct Packet {
     pub destination: SocketAddr,
     /// TTL or hop limit.
     pub ttl: u8,
+    /// The header of a tunnel around it.
+    pub outer: Option<Outer>,
     /// IPv4: bytes of options, a multiple of 4; IPv6: bytes of each extension header without its
     /// first two, 6 more than a multiple of 8, behind its protocol number.
     pub extras: Vec<(u8, Vec<u8>)>,
@@ -63,6 +65,20 @@ pub struct Packet {
     /// Zero bytes behind the packet that bring the frame to Ethernet's least length.
     pub padding: usize,
 }
+
+/// The outer header of a tunnel, of its own addresses' family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outer {
+    /// Who encapsulated it.
+    pub source: IpAddr,
+    /// Who takes it out again.
+    pub destination: IpAddr,
+    /// TTL or hop limit.
+    pub ttl: u8,
+}
+
+/// DSCP 46 (expedited forwarding) and ECN 1, that a sender gives all its packets.
+const CLASS: u8 = 0xb9;
 
 /// A transport header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +135,7 @@ impl Packet {
             source,
             destination,
             ttl: 64,
+            outer: None,
             extras: Vec::new(),
             fragment: None,
             transport,
@@ -155,15 +172,20 @@ impl Packet {
         let mut frame = self.link();
         let transport = self.transport_header();
         let length = transport.len() + self.payload.len();
-        match (self.source.ip(), self.destination.ip()) {
+        let network = match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                frame.extend(self.ipv4(source.octets(), destination.octets(), length));
+                self.ipv4(source.octets(), destination.octets(), length)
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                frame.extend(self.ipv6(source.octets(), destination.octets(), length));
+                self.ipv6(source.octets(), destination.octets(), length)
             }
             _ => unreachable!("both ends of a packet are of one family"),
+        };
+        if let Some(outer) = self.outer {
+            let carries = if self.source.is_ipv4() { ip_number::IPV4 } else { ip_number::IPV6 };
+            frame.extend(outer.header(carries, network.len() + length));
         }
+        frame.extend(network);
         frame.extend(transport);
         frame.extend(&self.payload);
         frame.extend(vec![0; self.padding]);
@@ -171,7 +193,8 @@ impl Packet {
     }
 
     fn link(&self) -> Vec<u8> {
-        let network = if self.source.is_ipv4() { ether_type::IPV4 } else { ether_type::IPV6 };
+        let first = self.outer.map_or(self.source.ip(), |outer| outer.source);
+        let network = if first.is_ipv4() { ether_type::IPV4 } else { ether_type::IPV6 };
         // What each header says of the one behind it: 802.1ad outside of 802.1Q.
         let mut types: Vec<EtherType> =
             self.tags.iter().map(|_| ether_type::VLAN_TAGGED_FRAME).collect();
@@ -193,6 +216,8 @@ impl Packet {
     fn ipv4(&self, source: [u8; 4], destination: [u8; 4], length: usize) -> Vec<u8> {
         let (offset, more_fragments) = self.fragment.unwrap_or_default();
         let mut header = Ipv4Header {
+            dscp: IpDscp::try_new(CLASS >> 2).expect("6 bits"),
+            ecn: IpEcn::try_new(CLASS & 3).expect("2 bits"),
             identification: 0x1234,
             dont_fragment: self.fragment.is_none(),
             more_fragments,
@@ -227,7 +252,7 @@ impl Packet {
             next = IpNumber(*protocol);
         }
         let mut header = Ipv6Header {
-            traffic_class: 0xb8,
+            traffic_class: CLASS,
             flow_label: Ipv6FlowLabel::try_new(0x5_4321).expect("20 bits"),
             next_header: next,
             hop_limit: self.ttl,
@@ -304,6 +329,41 @@ impl Packet {
             _ => unreachable!("both ends of a packet are of one family"),
         }
         .expect("a packet of less than 64 KiB")
+    }
+}
+
+impl Outer {
+    fn header(&self, carries: IpNumber, length: usize) -> Vec<u8> {
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let mut header = Ipv4Header {
+                    dscp: IpDscp::try_new(CLASS >> 2).expect("6 bits"),
+                    ecn: IpEcn::try_new(CLASS & 3).expect("2 bits"),
+                    dont_fragment: true,
+                    time_to_live: self.ttl,
+                    protocol: carries,
+                    source: source.octets(),
+                    destination: destination.octets(),
+                    ..Default::default()
+                };
+                header.set_payload_len(length).expect("a packet of less than 64 KiB");
+                header.header_checksum = header.calc_header_checksum();
+                header.to_bytes().to_vec()
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let mut header = Ipv6Header {
+                    traffic_class: CLASS,
+                    next_header: carries,
+                    hop_limit: self.ttl,
+                    source: source.octets(),
+                    destination: destination.octets(),
+                    ..Default::default()
+                };
+                header.set_payload_length(length).expect("a packet of less than 64 KiB");
+                header.to_bytes().to_vec()
+            }
+            _ => unreachable!("both ends of a tunnel are of one family"),
+        }
     }
 }
 

@@ -46,6 +46,9 @@ pub mod flag {
     pub const BACKEND_FIN: u8 = 2;
     /// The backend has answered the SYN.
     pub const ANSWERED: u8 = 4;
+    /// UDP in dr and tunnel, whose replies nobody sees: packets of the client, as far as they are
+    /// counted.
+    pub const COUNT: u8 = 3;
 }
 
 /// Which gauge counts an entry.

@@ -78,7 +78,8 @@ pub mod mark {
 
 /// How an entry's packets are rewritten.
 ///
-/// Bits: marks 8 | spare 8 | window shift 8 | mode 8 | sequence delta 32, the marks highest.
+/// Bits: marks 8 | spare 8 | window shift 8 | mode 8 | sequence delta 32, the marks highest. In
+/// dr and tunnel the tick of the first packet stands in place of the delta.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Translation(pub u64);
 
@@ -117,6 +118,19 @@ impl Translation {
     #[inline(always)]
     pub const fn window_shift(self) -> i8 {
         (self.0 >> 40) as i8
+    }
+
+    /// The same with the tick of the first packet: dr and tunnel, which translate no sequence
+    /// numbers, keep it where the delta would be.
+    #[inline(always)]
+    pub const fn with_opened(self, tick: u32) -> Self {
+        self.with_delta(tick, 0)
+    }
+
+    /// Tick of the first packet, in dr and tunnel.
+    #[inline(always)]
+    pub const fn opened(self) -> u32 {
+        self.delta()
     }
 
     /// The same with another delta and window shift.

@@ -1,11 +1,15 @@
 //! Changing the state of an entry, or ending it. Whoever swaps the control word moves the gauges,
 //! nobody else: so the gauges equal the entries whatever happens at the same time.
 
-use slb_common::connection::{Class, Control, Ties, state};
+use slb_common::{
+    connection::{Class, Control, Ties, state},
+    service::mode,
+};
 
 use super::{
     line::Line,
     lookup::Entry,
+    one_sided,
     store::{Side, Store},
     tcp_state::{Sender, next},
 };
@@ -26,7 +30,11 @@ pub fn track<const W: usize, S: Store<W>>(
     let mut control = entry.control;
     let mut swaps = 0;
     while swaps < SWAPS {
-        let to = after(control, side, tcp);
+        let to = if mode::one_sided(entry.translation.mode()) {
+            one_sided::after(control, tcp, now.wrapping_sub(entry.translation.opened()))
+        } else {
+            after(control, side, tcp)
+        };
         if to == control || change(store, entry.line, entry.seen.slot(), control, to) {
             return;
         }

@@ -15,8 +15,15 @@ use crate::{
 /// Writes the link header for a next hop; the frame may move, so nothing read before counts.
 #[inline(always)]
 pub fn address(context: &XdpContext, link: &Link, hop: &NextHop) -> Step<()> {
+    address_before(context, link, hop, 0)
+}
+
+/// The same with room for `header` bytes between the link header and the packet, which `link` must
+/// describe already.
+#[inline(always)]
+pub fn address_before(context: &XdpContext, link: &Link, hop: &NextHop, header: u16) -> Step<()> {
     let tag = if hop.vlan == NO_VLAN { 0 } else { size_of::<VlanTag>() };
-    let wanted = size_of::<Ethernet>() + tag;
+    let wanted = size_of::<Ethernet>() + tag + usize::from(header);
     if wanted != link.at() {
         let shift = i32::from(link.network) - wanted as i32;
         // SAFETY: the helper checks head room; it invalidates pointers, of which none is kept.

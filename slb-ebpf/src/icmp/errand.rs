@@ -15,7 +15,7 @@ use crate::{
         store::{Key, Side},
     },
     headers::Udp,
-    local_ports, maps,
+    hops, local_ports, maps,
     packet::{Frame, Short, Step},
     parse::{
         self, Addresses, Network,
@@ -46,10 +46,17 @@ pub struct Errand<const W: usize> {
     pub(super) quote: Quote,
     /// Offset of the ICMP header.
     pub(super) message: u16,
-    reserved: [u16; 3],
+    /// Bytes of the whole packet.
+    pub(super) length: u16,
+    /// Forwarding mode in which it leaves.
+    pub(super) mode: u32,
+    /// Backend slot.
+    pub(super) slot: u32,
+    /// A number that all packets of the connection have.
+    pub(super) flow: u32,
 }
 
-const _: () = assert!(size_of::<Errand<3>>() == 6 * 24 + 24 + 16 && size_of::<Quote>() == 8);
+const _: () = assert!(size_of::<Errand<3>>() == 6 * 24 + 24 + 24 && size_of::<Quote>() == 8);
 
 /// Finds out what becomes of an ICMP packet.
 #[inline(always)]
@@ -85,6 +92,7 @@ pub(super) fn find<const W: usize>(context: &XdpContext) -> Step<()> {
     errand.receiver = endpoint(inner.destination, ports.1, protocol);
     errand.speaker = endpoint(addresses.source, [0; 2], 0);
     (errand.quote, errand.message) = (quote, network.transport);
+    errand.length = network.length as u16;
     let (side, client, server) = if vip {
         (Side::Vip, &errand.receiver, &errand.sender)
     } else if services::from_backend(&errand.receiver) {
@@ -110,10 +118,16 @@ fn decide<const W: usize>(
 ) -> Step<()> {
     let mut hop = NextHop::default();
     match side {
-        Side::Vip => pipeline::backend_hop(entry, &mut hop)?,
-        Side::Backend => pipeline::client_hop(context, entry, &mut hop)?,
+        Side::Vip => hops::backend(entry, u32::from(errand.length), &mut hop)?,
+        Side::Backend => hops::client(context, entry, &mut hop)?,
     }
     errand.hop = hop;
+    (errand.slot, errand.flow) = (entry.seen.slot(), entry.control.tag());
+    // Only what goes to a backend goes by tunnel.
+    errand.mode = match side {
+        Side::Vip => u32::from(entry.translation.mode()),
+        Side::Backend => u32::from(mode::NAT),
+    };
     (errand.known_sender, errand.known_receiver) = match (side, entry.translation.mode()) {
         (Side::Backend, _) => (entry.client, entry.vip),
         (Side::Vip, mode::FULL_NAT) => (entry.backend, local_ports::endpoint_of(entry.ties)?),

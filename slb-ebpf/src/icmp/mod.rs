@@ -13,9 +13,9 @@ pub use errand::Errand;
 use crate::{
     connections::store::Side,
     forward::{
+        self, Way,
         error::{self, Translation},
         nat::Rewrite,
-        send,
     },
     maps,
     packet::{Frame, Step},
@@ -83,6 +83,8 @@ fn send<const W: usize>(context: &XdpContext) -> Step<u32> {
         ],
     };
     error::rewrite(Frame::of(context), link.at(), errand.message, &errand.quote, &translation)?;
-    send::address(context, &link, &errand.hop)?;
+    let way =
+        Way { mode: errand.mode as u8, slot: errand.slot, flow: errand.flow, hop: &errand.hop };
+    forward::send::<W>(context, &link, errand.length, &way)?;
     Ok(errand.hop.interface)
 }

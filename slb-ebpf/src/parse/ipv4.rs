@@ -37,7 +37,7 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
     if at + length > frame.length() {
         return Err(Verdict::DropTruncated);
     }
-    let mut sum = header_sum(&header);
+    let mut sum = header.sum();
     if header_length > size_of::<Ipv4>() {
         sum += options_sum(frame, at + size_of::<Ipv4>(), header_length - size_of::<Ipv4>());
     }
@@ -78,25 +78,10 @@ pub fn write(
         source: addresses.source[0] as u32,
         destination: addresses.destination[0] as u32,
     };
-    let header = Ipv4 { checksum: !fold(header_sum(&header)), ..header };
+    let header = Ipv4 { checksum: !fold(header.sum()), ..header };
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe { place.write(header) };
     Ok(())
-}
-
-/// Sum of the header's fixed part.
-#[inline(always)]
-fn header_sum(header: &Ipv4) -> u64 {
-    let start = u16::from_ne_bytes([header.version_length, header.service]);
-    let lifetime = u16::from_ne_bytes([header.ttl, header.protocol]);
-    u64::from(start)
-        + u64::from(header.total_length)
-        + u64::from(header.identification)
-        + u64::from(header.fragment)
-        + u64::from(lifetime)
-        + u64::from(header.checksum)
-        + u64::from(header.source)
-        + u64::from(header.destination)
 }
 
 /// Longest message that is summed: an ICMPv6 error of the least MTU.

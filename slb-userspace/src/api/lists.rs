@@ -62,7 +62,7 @@ impl ListenerStatus {
     /// The listener's name on the command line.
     pub fn selector(&self, instance: &InstanceStatus) -> ListenerSelector {
         let instance = instance.name.clone();
-        ListenerSelector { instance, protocol: self.protocol, port: self.port }
+        ListenerSelector { instance, protocol: self.protocol, port: self.port.first }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod command;
 pub mod connections;
 pub mod error;
 pub mod lists;
+pub mod ports;
 mod query;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -46,6 +47,7 @@ pub use self::{
     },
     error::{ApiError, ErrorKind},
     lists::{BackendList, BackendRow, ListenerList, ListenerRow},
+    ports::Ports,
     selector::{BackendSelector, ListenerSelector, SelectorError},
     types::{
         Admin, BackendStatus, Counts, DataplaneStatus, Health, InstanceStatus, InterfaceStatus,

@@ -17,7 +17,7 @@ pub(crate) fn status() -> Status {
     };
     let web = ListenerStatus {
         protocol: Protocol::Tcp,
-        port: 80,
+        port: 80.into(),
         mode: ForwardingMode::Nat,
         scheduler: Scheduler::Wrr,
         enabled: true,
@@ -38,7 +38,7 @@ pub(crate) fn status() -> Status {
     };
     let dns = ListenerStatus {
         protocol: Protocol::Udp,
-        port: 53,
+        port: 53.into(),
         scheduler: Scheduler::Mh,
         counts: Counts::default(),
         backends: vec![backend("10.0.1.13", 100, [0, 0, 0])],

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::ports::Ports;
 use crate::config::model::{ForwardingMode, Protocol, Role, Scheduler, XdpMode};
 
 /// Everything that `slb status` shows.
@@ -71,8 +72,8 @@ pub struct InstanceStatus {
 pub struct ListenerStatus {
     /// Its protocol.
     pub protocol: Protocol,
-    /// Its port.
-    pub port: u16,
+    /// Its port or ports.
+    pub port: Ports,
     /// How packets reach a backend.
     pub mode: ForwardingMode,
     /// How a new connection picks a backend.

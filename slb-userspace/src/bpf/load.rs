@@ -22,12 +22,13 @@ use super::{
 type SizeOf = fn(&Sizes) -> u32;
 
 /// Maps whose size the settings decide.
-pub(super) const SIZED: [(&str, SizeOf); 19] = [
+pub(super) const SIZED: [(&str, SizeOf); 20] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),
     ("SERVICES4", Sizes::leads),
     ("SERVICES6", Sizes::leads),
+    ("RANGES", Sizes::leads),
     ("VIPS", Sizes::leads),
     ("CURSORS", |sizes| sizes.services),
     ("COUNT_SERVICES", |sizes| sizes.services),
@@ -45,12 +46,13 @@ pub(super) const SIZED: [(&str, SizeOf); 19] = [
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 27] = [
+pub const PINNED: [&str; 28] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
     "SERVICES4",
     "SERVICES6",
+    "RANGES",
     "SERVICES",
     "CURSORS",
     "RINGS",

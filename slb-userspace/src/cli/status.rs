@@ -6,7 +6,7 @@ use super::{
     table::{Style, bytes, counted, printable, render},
 };
 use crate::{
-    api::{Admin, Client, DataplaneStatus, Health, ListenerStatus, Status},
+    api::{Admin, BackendStatus, Client, DataplaneStatus, Health, ListenerStatus, Status},
     config::model::Family,
 };
 
@@ -48,7 +48,10 @@ fn problems(status: &Status) -> Vec<String> {
 /// What the backends of a family are instead of ready; nothing if one is, or if there are none:
 /// that is how the file wants it, and `slb check` warns.
 fn no_healthy_backend(listener: &ListenerStatus, family: Family) -> Option<String> {
-    let mut backends = listener.backends.iter().filter(|one| Family::of(one.address) == family);
+    let serves = |one: &&BackendStatus| {
+        listener.mode.crosses_families() || Family::of(one.address) == family
+    };
+    let mut backends = listener.backends.iter().filter(serves);
     let mut kinds: Vec<(&str, u64)> = Vec::new();
     let word = |health, admin| match (health, admin) {
         (_, Admin::Drained | Admin::Draining | Admin::Stopped) => Admin::word(admin),

@@ -68,6 +68,7 @@ impl State {
             Ok(links) => {
                 self.look_at(&links);
                 self.name_itself(&links).await;
+                problems.extend(self.follow_tunnel_sources(&links).await);
             }
             Err(error) => problems.push(error.to_string()),
         }

@@ -1,18 +1,17 @@
 //! What an earlier daemon knew, as it stands in the kernel.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
 };
 
 use slb_common::{next_hop::NextHop, service::health};
 
-use super::state::target_keys;
+use super::state::target_key;
 use crate::{
-    config::model::{Config, Family},
+    config::model::Config,
     health::{Health, TargetKey},
-    maps::operation::Virtual,
-    plan::applied::Applied,
+    plan::{applied::Applied, entrances},
 };
 
 /// The health of the backends that the configuration still names, where it was known.
@@ -28,15 +27,19 @@ pub(super) fn last_known(config: &Config, applied: &Applied) -> HashMap<TargetKe
     let known: HashMap<(u16, SocketAddr), Health> = slots.collect();
     let mut health = HashMap::new();
     for instance in &config.instances {
-        for key in target_keys(instance) {
-            let family = Family::of(key.backend.ip());
-            let vips = instance.vips.iter().filter(|vip| Family::of(**vip) == family);
-            let service = vips
-                .map(|vip| Virtual { vip: *vip, port: key.port, protocol: key.protocol })
-                .find_map(|from| applied.leads.get(&from));
-            let found = service.and_then(|service| known.get(&(*service, key.backend)));
-            if let Some(found) = found {
-                health.insert(key, *found);
+        for listener in &instance.listeners {
+            let (ports, protocol) = ((listener.port, listener.last_port), listener.protocol);
+            // In tunnel mode a backend may serve VIPs of both families: each service knows it.
+            let vips = instance.vips.iter();
+            let services: HashSet<u16> = vips
+                .flat_map(|vip| entrances(*vip, ports, protocol))
+                .filter_map(|from| applied.leads.get(&from).copied())
+                .collect();
+            for key in listener.backends.iter().map(|one| target_key(instance, listener, one)) {
+                let of = |service: &u16| known.get(&(*service, key.backend)).copied();
+                if let Some(found) = services.iter().find_map(of) {
+                    health.insert(key, found);
+                }
             }
         }
     }
@@ -60,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::model::{Protocol, Scheduler},
+        config::model::{Family, Protocol, Scheduler},
         plan::{
             desired::{DesiredBackend, DesiredService},
             diff::{Room, diff},
@@ -77,6 +80,7 @@ mod tests {
                 instance: "any".to_owned(),
                 protocol: *protocol,
                 port: 53,
+                last_port: 53,
                 family: Family::V4,
                 vips: [vip.parse().unwrap()].into(),
                 scheduler: Scheduler::Wrr,
@@ -87,6 +91,7 @@ mod tests {
                 flags: 0,
                 backends: vec![DesiredBackend {
                     endpoint: "10.0.1.11:5353".parse().unwrap(),
+                    maps_ports: false,
                     weight: 1,
                     share: WHOLE,
                     server_id: None,

@@ -8,6 +8,7 @@ mod known;
 mod lifetimes;
 mod start;
 mod state;
+mod tunnels;
 
 use std::{path::Path, process::ExitCode};
 

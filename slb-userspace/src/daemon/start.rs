@@ -12,6 +12,7 @@ use super::{
     host,
     known::{last_hops, last_known},
     state::State,
+    tunnels,
 };
 use crate::{
     bpf::{
@@ -106,6 +107,9 @@ impl Start<'_> {
         let drains = Drains::read(&configured.daemon.state_dir, now_ms())
             .context("deadlines of what drains, drains.json in daemon.state_dir")?;
         let resets = resets::Sender::start().context("the socket for resets")?;
+        let tunnel_sources = tunnels::sources(&config, &links).await?;
+        circumstances.tunnels = tunnels::families(&tunnel_sources);
+        reconciler.set_tunnel_sources(tunnel_sources);
         let resolver = Resolver::start(senders.hops, senders.client_hop_sender)?;
         // Before any service that needs them.
         let locals = reconciler.set_locals(&configured.dataplane.local_addresses);

@@ -228,14 +228,8 @@ fn targets(config: &Config) -> Vec<Target> {
     targets
 }
 
-/// Names of the targets of an instance.
-pub(super) fn target_keys(instance: &Instance) -> impl Iterator<Item = TargetKey> {
-    instance.listeners.iter().flat_map(move |listener| {
-        listener.backends.iter().map(move |backend| target_key(instance, listener, backend))
-    })
-}
-
-fn target_key(instance: &Instance, listener: &Listener, backend: &Backend) -> TargetKey {
+/// The name of a target.
+pub(super) fn target_key(instance: &Instance, listener: &Listener, backend: &Backend) -> TargetKey {
     TargetKey {
         instance: instance.name.clone(),
         protocol: listener.protocol,

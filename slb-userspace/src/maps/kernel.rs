@@ -13,7 +13,7 @@ use slb_common::{
         AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
         address_bit,
     },
-    vip::{VIP_STOPPED, VipState},
+    vip::{Settings, TunnelSource, VIP_STOPPED, VipState},
 };
 use zerocopy::transmute;
 
@@ -21,6 +21,7 @@ use super::{
     counters::{COUNTER_WORDS, Counted},
     locals::Locals,
     operation::{Addresses, Operation, Virtual},
+    ranges::Ranges,
     table::Table,
     words::{any_address, number, protocol, words},
 };
@@ -41,8 +42,10 @@ pub struct Kernel {
     egress: BpfHashMap<MapData, u32, [u32; 2]>,
     leads_v4: BpfHashMap<MapData, [u8; 8], u32>,
     leads_v6: BpfHashMap<MapData, [u8; 20], u32>,
+    ranges: Ranges,
     pub(super) vips: BpfHashMap<MapData, [u64; 2], u32>,
     pub(super) vip_states: Mapping<VipState>,
+    settings: Mapping<Settings>,
     count_backends: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_services: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_verdicts: PerCpuArray<MapData, u64>,
@@ -71,8 +74,10 @@ impl Kernel {
             table: Table::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
             leads_v6: typed(object, "SERVICES6")?,
+            ranges: Ranges(typed(object, "RANGES")?),
             vips: typed(object, "VIPS")?,
             vip_states: object.mapping("VIP_STATES", Access::Write)?,
+            settings: object.mapping("SETTINGS", Access::Write)?,
             count_backends: typed(object, "COUNT_BACKENDS")?,
             count_services: typed(object, "COUNT_SERVICES")?,
             count_verdicts: typed(object, "COUNT_VERDICTS")?,
@@ -128,6 +133,9 @@ impl Kernel {
     }
 
     fn lead(&mut self, from: &Virtual, to: Option<u32>) -> Result<(), Error> {
+        if from.of_range {
+            return self.ranges.lead(from, to).map_err(|error| map_error("RANGES", &error));
+        }
         let (port, protocol) = (from.port.to_be_bytes(), number(from.protocol));
         match from.vip {
             IpAddr::V4(vip) => {
@@ -160,7 +168,7 @@ impl Kernel {
             let key: ServiceKey6 = transmute!(key);
             Some((virtual_of(IpAddr::from(key.vip), key.port, key.protocol)?, service as u16))
         });
-        v4.chain(v6).collect()
+        v4.chain(v6).chain(self.ranges.leads()).collect()
     }
 
     /// VIPs in the map whose bits are set: those that packets are looked up for.
@@ -277,6 +285,15 @@ impl Kernel {
             .map_err(|error| map_error("COUNT_SERVICES", &error))
     }
 
+    /// Says where outer headers of tunnels come from, IPv4 and IPv6.
+    pub fn set_tunnel_sources(&mut self, [v4, v6]: [TunnelSource; 2]) {
+        let settings = self.settings.get(0);
+        let wanted = Settings { tunnel_v4: v4, tunnel_v6: v6, ..settings };
+        if settings != wanted {
+            self.settings.set(0, &wanted);
+        }
+    }
+
     /// Says by which parent and VLAN id frames for VLAN interfaces leave.
     ///
     /// # Errors
@@ -367,7 +384,7 @@ fn zeroes() -> Result<aya::maps::PerCpuValues<[u64; COUNTER_WORDS]>, std::io::Er
 }
 
 fn virtual_of(vip: IpAddr, port: [u8; 2], number: u8) -> Option<Virtual> {
-    Some(Virtual { vip, port: u16::from_be_bytes(port), protocol: protocol(number)? })
+    Some(Virtual::port(vip, u16::from_be_bytes(port), protocol(number)?))
 }
 
 fn typed<T>(object: &mut Object, name: &'static str) -> Result<T, Error>

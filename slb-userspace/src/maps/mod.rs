@@ -7,6 +7,7 @@ pub mod counters;
 pub mod kernel;
 pub mod locals;
 pub mod operation;
+mod ranges;
 pub mod table;
 mod vips;
 pub mod words;

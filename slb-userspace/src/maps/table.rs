@@ -49,7 +49,7 @@ pub struct Line {
     pub client: SocketAddr,
     /// VIP.
     pub vip: SocketAddr,
-    /// Backend.
+    /// Backend; in dr and tunnel the VIP, as which the backend answers.
     pub backend: SocketAddr,
     /// Index of the next hop to the client; 0: none is kept.
     pub client_hop: u16,

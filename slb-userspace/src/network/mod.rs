@@ -5,6 +5,7 @@
 //! (`resolve`, the plan of `vips`, the tables of `links` and `neighbours`) is pure; `follow`
 //! and [`vips::sync`] speak with the kernel.
 
+pub mod addresses;
 mod follow;
 pub mod links;
 pub mod neighbours;

@@ -66,10 +66,18 @@ pub(super) fn next_hop(
         destination,
         vlan: egress.vlan,
         source: egress.source,
-        mtu: 0,
+        mtu: mtu(route, links),
         interface: egress.interface,
         state: HOP_VALID,
     })
+}
+
+/// Longest packet that goes this way: by the interface that routing names, which may be a VLAN of
+/// the one that frames leave by, and by the route. 0: longer than any packet.
+fn mtu(route: &Route, links: &LinkTable) -> u16 {
+    let of_link = links.get(route.interface).map(|link| link.mtu).filter(|mtu| *mtu > 0);
+    let least = of_link.into_iter().chain(route.mtu).min();
+    least.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(0)
 }
 
 impl Unresolved {
@@ -135,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_backend_behind_a_router_gets_the_routers_mac() {
-        let route = Route { interface: 2, gateway: Some(ROUTER) };
+        let route = Route { interface: 2, gateway: Some(ROUTER), mtu: None };
         let router = knowing(Key { interface: 2, address: ROUTER }, NeighbourState::Reachable);
         let hop = next_hop(&route, BACKEND, &links(), &router).unwrap();
         assert_eq!((hop.destination, hop.source), ([9; 6], [2; 6]));
@@ -148,15 +156,28 @@ mod tests {
 
     #[test]
     fn a_backend_in_a_vlan_leaves_by_the_parent_with_the_vlans_own_mac() {
-        let route = Route { interface: 7, gateway: None };
+        let route = Route { interface: 7, gateway: None, mtu: None };
         let table = knowing(Key { interface: 7, address: BACKEND }, NeighbourState::Stale);
         let hop = next_hop(&route, BACKEND, &links(), &table).unwrap();
         assert_eq!((hop.interface, hop.vlan, hop.source), (2, 42, [7; 6]));
     }
 
     #[test]
+    fn the_longest_packet_is_the_interfaces_unless_the_route_says_less() {
+        let table = knowing(Key { interface: 2, address: BACKEND }, NeighbourState::Reachable);
+        for (of_route, expected) in [(None, 1500), (Some(1400), 1400), (Some(9000), 1500)] {
+            let route = Route { interface: 2, gateway: None, mtu: of_route };
+            assert_eq!(next_hop(&route, BACKEND, &links(), &table).unwrap().mtu, expected);
+        }
+        let route = Route { interface: 2, gateway: None, mtu: None };
+        let endless = [Link { mtu: 65_536, ..link(2, "eth0", LinkKind::Device) }];
+        let endless = endless.into_iter().collect();
+        assert_eq!(next_hop(&route, BACKEND, &endless, &table).unwrap().mtu, 0);
+    }
+
+    #[test]
     fn a_neighbour_is_asked_before_it_is_given_up() {
-        let route = Route { interface: 2, gateway: None };
+        let route = Route { interface: 2, gateway: None, mtu: None };
         let key = Key { interface: 2, address: BACKEND };
         let why = |table| next_hop(&route, BACKEND, &links(), &table).unwrap_err();
         let asking = why(NeighbourTable::default());

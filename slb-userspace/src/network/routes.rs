@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
@@ -17,6 +17,9 @@ pub(super) struct Route {
     pub(super) interface: u32,
     /// The router to send to; absent: the address itself is on the link.
     pub(super) gateway: Option<IpAddr>,
+    /// Longest packet by the route, or as the kernel has learnt of the path; absent: the
+    /// interface's.
+    pub(super) mtu: Option<u32>,
 }
 
 /// Asks the kernel for the route to an address.
@@ -51,7 +54,7 @@ fn decide(answer: &RouteMessage) -> Result<Route, Unresolved> {
         RouteType::Local => return Err(Unresolved::OwnAddress),
         _ => return Err(Unresolved::NoRoute),
     }
-    let (mut interface, mut gateway) = (None, None);
+    let (mut interface, mut gateway, mut mtu) = (None, None, None);
     for attribute in &answer.attributes {
         match attribute {
             RouteAttribute::Oif(index) => interface = Some(*index),
@@ -63,11 +66,17 @@ fn decide(answer: &RouteMessage) -> Result<Route, Unresolved> {
             | RouteAttribute::Via(RouteVia::Inet6(address)) => {
                 gateway = Some(IpAddr::V6(*address));
             }
+            RouteAttribute::Metrics(metrics) => {
+                mtu = metrics.iter().find_map(|metric| match metric {
+                    RouteMetric::Mtu(mtu) => Some(*mtu),
+                    _ => None,
+                });
+            }
             RouteAttribute::Via(RouteVia::Inet(address)) => gateway = Some(IpAddr::V4(*address)),
             _ => {}
         }
     }
-    interface.map(|interface| Route { interface, gateway }).ok_or(Unresolved::NoRoute)
+    interface.map(|interface| Route { interface, gateway, mtu }).ok_or(Unresolved::NoRoute)
 }
 
 #[cfg(test)]
@@ -87,8 +96,16 @@ mod tests {
         let attributes = vec![RouteAttribute::Oif(3), RouteAttribute::Via(RouteVia::Inet6(router))];
         assert_eq!(
             decide(&answer(RouteType::Unicast, attributes)),
-            Ok(Route { interface: 3, gateway: Some(IpAddr::V6(router)) })
+            Ok(Route { interface: 3, gateway: Some(IpAddr::V6(router)), mtu: None })
         );
+    }
+
+    #[test]
+    fn the_mtu_of_the_route_is_told() {
+        let metrics =
+            RouteAttribute::Metrics(vec![RouteMetric::Hoplimit(9), RouteMetric::Mtu(1400)]);
+        let attributes = vec![RouteAttribute::Oif(3), metrics];
+        assert_eq!(decide(&answer(RouteType::Unicast, attributes)).unwrap().mtu, Some(1400));
     }
 
     #[test]
@@ -99,7 +116,7 @@ mod tests {
         assert_eq!(decide(&answer(RouteType::Unicast, vec![])), Err(Unresolved::NoRoute));
         assert_eq!(
             decide(&answer(RouteType::Unicast, by())),
-            Ok(Route { interface: 3, gateway: None })
+            Ok(Route { interface: 3, gateway: None, mtu: None })
         );
     }
 }

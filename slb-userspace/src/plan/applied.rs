@@ -76,8 +76,7 @@ impl Applied {
         let mut applied = Self { services, leads, ..Self::default() };
         for (slot, backend) in slots {
             if backend.flags & BACKEND_PRESENT != 0 {
-                let family = applied.family(backend.service);
-                let endpoint = endpoint(family, &backend);
+                let endpoint = endpoint(&backend);
                 applied.backends.insert(slot, AppliedBackend { backend, endpoint });
             } else if backend.generation != 0 {
                 let freed = Freed { generation: backend.generation, turn: 0 };
@@ -87,19 +86,16 @@ impl Applied {
         applied
     }
 
-    /// Family of a service; of one that is gone, it does not matter.
-    fn family(&self, service: u16) -> Family {
-        match self.services.get(&service).map(|applied| applied.service.family) {
-            Some(6) => Family::V6,
-            _ => Family::V4,
-        }
+    /// Family of a service, which is its connections'; of one that is gone, it does not matter.
+    pub fn family(&self, service: u16) -> Family {
+        self.services.get(&service).map_or(Family::V4, |applied| family(applied.service.family))
     }
 
     /// Notes an operation that has been done.
     pub fn note(&mut self, operation: &Operation) {
         match operation {
             Operation::SetBackend { slot, backend } if backend.flags & BACKEND_PRESENT != 0 => {
-                let endpoint = endpoint(self.family(backend.service), backend);
+                let endpoint = endpoint(backend);
                 self.backends.insert(*slot, AppliedBackend { backend: *backend, endpoint });
                 self.freed.remove(slot);
             }
@@ -157,8 +153,14 @@ impl Applied {
     }
 }
 
-fn endpoint(family: Family, backend: &Backend) -> SocketAddr {
-    SocketAddr::new(address(family, backend.address), u16::from_be_bytes(backend.port))
+fn endpoint(backend: &Backend) -> SocketAddr {
+    let address = address(family(backend.family), backend.address);
+    SocketAddr::new(address, u16::from_be_bytes(backend.port))
+}
+
+/// The family with a number.
+const fn family(number: u8) -> Family {
+    if number == 6 { Family::V6 } else { Family::V4 }
 }
 
 /// True if no entry is left.

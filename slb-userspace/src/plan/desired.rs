@@ -1,7 +1,7 @@
 //! What the kernel should hold: configuration, overlay, health and next hops put together.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -14,7 +14,9 @@ use slb_common::{
 
 use super::{refusal, segments, slow_start::WHOLE};
 use crate::{
-    config::model::{Backend, Config, Family, Instance, Listener, Protocol, Role, Scheduler},
+    config::model::{
+        Backend, Config, Family, ForwardingMode, Instance, Listener, Protocol, Role, Scheduler,
+    },
     health::{Health, TargetKey},
 };
 
@@ -25,9 +27,11 @@ pub struct DesiredService {
     pub instance: String,
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// Port, host byte order.
+    /// Port, host byte order; the first one of a range.
     pub port: u16,
-    /// Family of its VIPs and backends.
+    /// Last port of a range; the same as `port` if it is none.
+    pub last_port: u16,
+    /// Family of its VIPs and connections; in tunnel mode backends may be of the other.
     pub family: Family,
     /// VIPs that lead to it.
     pub vips: BTreeSet<IpAddr>,
@@ -50,8 +54,10 @@ pub struct DesiredService {
 /// A backend of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DesiredBackend {
-    /// Address and port.
+    /// Address and port; the first one of a range.
     pub endpoint: SocketAddr,
+    /// True if a range of ports is mapped one to one.
+    pub maps_ports: bool,
     /// 0–100.
     pub weight: u16,
     /// Thousandths of it that slow start leaves it now.
@@ -87,6 +93,8 @@ pub struct Circumstances {
     pub health: HashMap<TargetKey, Health>,
     /// Next hops by backend address.
     pub hops: HashMap<IpAddr, NextHop>,
+    /// Families whose addresses tunnels can come from.
+    pub tunnels: HashSet<Family>,
 }
 
 /// Puts everything together.
@@ -113,7 +121,10 @@ fn service_of(
     if vips.is_empty() {
         return None;
     }
-    let own = || listener.backends.iter().filter(|backend| Family::of(backend.address) == family);
+    let fits = |backend: &&Backend| {
+        listener.mode.crosses_families() || Family::of(backend.address) == family
+    };
+    let own = || listener.backends.iter().filter(fits);
     let answers = |backend: &&Backend| answers(instance, listener, backend, circumstances);
     let able = |backend: &&Backend| backend.weight > 0 && answers(backend);
     // Backups take over only when no primary is left.
@@ -122,6 +133,7 @@ fn service_of(
     let backends: Vec<DesiredBackend> = own()
         .map(|backend| DesiredBackend {
             endpoint: backend.endpoint(),
+            maps_ports: backend.maps_ports,
             weight: backend.weight,
             share: WHOLE,
             server_id: backend.server_id.filter(|_| answers(&backend)),
@@ -135,6 +147,7 @@ fn service_of(
         instance: instance.name.clone(),
         protocol: listener.protocol,
         port: listener.port,
+        last_port: listener.last_port,
         family,
         vips,
         scheduler: listener.scheduler,
@@ -164,6 +177,8 @@ fn answers(
     let health = health(instance, listener, backend, circumstances);
     matches!(health, Health::Healthy | Health::Unchecked)
         && circumstances.hops.contains_key(&backend.address)
+        && (listener.mode != ForwardingMode::Tunnel
+            || circumstances.tunnels.contains(&Family::of(backend.address)))
 }
 
 fn health(

@@ -10,8 +10,8 @@ use std::{
 use slb_common::{
     next_hop::NextHop,
     service::{
-        self, BACKEND_DOWN, BACKEND_PRESENT, Backend, Ring, SERVICE_PRESENT, SERVICE_STOPPED,
-        Service, WEIGHT_UNITS,
+        self, BACKEND_DOWN, BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, Ring, SERVICE_PRESENT,
+        SERVICE_STOPPED, Service, WEIGHT_UNITS,
     },
 };
 
@@ -19,7 +19,7 @@ use super::{
     applied::Applied,
     arena::Arena,
     desired::{DesiredBackend, DesiredService},
-    entrances::{Bits, Leads, Silence, backends, vips, virtuals},
+    entrances::{Bits, Leads, Silence, backends, overlapping, vips, virtuals},
     rings::{self, Candidate, Places},
     slow_start::WHOLE,
 };
@@ -74,6 +74,14 @@ pub enum NoRoom {
          dataplane.max_backends; it takes effect after `slbd --detach` and a new start"
     )]
     Leads(u32),
+    /// Too many blocks of port ranges.
+    #[error(
+        "{0} blocks of ports are all that fit for port ranges; a range such as 8000-8100 takes a \
+         few on each VIP, those that go included until they have gone\nhint: begin and end ranges \
+         at multiples of powers of two (8192-8447), or raise dataplane.max_backends; it takes \
+         effect after `slbd --detach` and a new start"
+    )]
+    Ranges(u32),
     /// Too many VIPs.
     #[error(
         "{0} VIPs are all that fit, those that go included until they have gone\nhint: raise \
@@ -153,14 +161,17 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Finds each desired service's id: the one that its VIPs lead to already, or a free one.
+    /// Finds each desired service's id: the one that its VIPs lead to already, if only by some of
+    /// its ports, or a free one.
     fn assign(&self, desired: &[DesiredService]) -> Result<Vec<u16>, NoRoom> {
         let mut given = BTreeSet::new();
         let mut ids: Vec<Option<u16>> = Vec::new();
         for service in desired {
+            let there = |id: &u16| self.applied.services.contains_key(id) && !given.contains(id);
             let known = virtuals(service)
                 .filter_map(|from| self.applied.leads.get(&from).copied())
-                .find(|id| self.applied.services.contains_key(id) && !given.contains(id));
+                .find(there)
+                .or_else(|| overlapping(self.applied, service).find(there));
             given.extend(known);
             ids.push(known);
         }
@@ -187,7 +198,7 @@ impl<'a> Planner<'a> {
             ring,
             flags: SERVICE_PRESENT | service.flags,
             port: service.port,
-            last_port: service.port,
+            last_port: service.last_port,
             protocol: number(service.protocol),
             family: family_number(service.family),
             mode: service.mode,
@@ -225,12 +236,12 @@ impl<'a> Planner<'a> {
             address: words(backend.endpoint.ip()),
             hop,
             port: backend.endpoint.port().to_be_bytes(),
-            flags: BACKEND_PRESENT | failed(backend.health),
+            flags: BACKEND_PRESENT | failed(backend.health) | same_port(backend),
             weight: units(service.scheduler, backend),
             service: id,
             generation,
             health: health_number(backend.health),
-            family: family_number(service.family),
+            family: family_number(Family::of(backend.endpoint.ip())),
             ..Backend::default()
         };
         self.kept.insert(slot);
@@ -320,6 +331,7 @@ impl<'a> Planner<'a> {
             self.services,
             self.retired,
             leads.added,
+            leads.replaced,
             silence.begun,
             vips.narrowed.into_iter().chain(backends.narrowed).collect(),
         ];
@@ -355,6 +367,11 @@ const fn health_number(health: Health) -> u8 {
         Health::Unhealthy => service::health::UNHEALTHY,
         Health::Checking | Health::Unchecked => service::health::UNKNOWN,
     }
+}
+
+/// The flag of a backend behind a range of ports that is mapped one to one.
+const fn same_port(backend: &DesiredBackend) -> u16 {
+    if backend.maps_ports { BACKEND_SAME_PORT } else { 0 }
 }
 
 const fn family_number(family: Family) -> u8 {

@@ -10,7 +10,7 @@ use slb_common::service::SERVICE_STOPPED;
 
 use super::{applied::Applied, desired::DesiredService, diff::NoRoom};
 use crate::{
-    config::model::Family,
+    config::model::{Family, Protocol},
     maps::operation::{Addresses, Operation, Virtual},
 };
 
@@ -72,6 +72,8 @@ pub(super) struct Leads {
     pub(super) removed: Vec<Operation>,
     /// New ways, and old ones that lead elsewhere.
     pub(super) added: Vec<Operation>,
+    /// Blocks of ports whose ports are in other blocks now.
+    pub(super) replaced: Vec<Operation>,
 }
 
 impl Leads {
@@ -87,19 +89,31 @@ impl Leads {
             .flat_map(|(service, id)| virtuals(service).map(|from| (from, *id)))
             .collect();
         for family in [Family::V4, Family::V6] {
-            let count = wanted.keys().filter(|from| Family::of(from.vip) == family).count();
+            let ports = wanted.keys().filter(|from| !from.of_range);
+            let count = ports.filter(|from| Family::of(from.vip) == family).count();
             if count > room as usize {
                 return Err(NoRoom::Leads(room));
             }
         }
-        let removed = applied.leads.keys().filter(|from| !wanted.contains_key(from));
-        let removed = removed.map(|from| Operation::Unlead { from: *from }).collect();
+        // Old blocks and new ones are there together for a while.
+        let both = applied.leads.keys().filter(|from| !wanted.contains_key(from));
+        if both.chain(wanted.keys()).filter(|from| from.of_range).count() > room as usize {
+            return Err(NoRoom::Ranges(room));
+        }
+        let gone = applied.leads.keys().filter(|from| !wanted.contains_key(from));
+        // A port that goes from one block to another must not be without either meanwhile.
+        let (replaced, removed): (Vec<&Virtual>, Vec<&Virtual>) =
+            gone.partition(|from| wanted.keys().any(|other| other.overlaps(from)));
+        let unlead = |from: Vec<&Virtual>| {
+            from.into_iter().map(|from| Operation::Unlead { from: *from }).collect()
+        };
+        let (replaced, removed) = (unlead(replaced), unlead(removed));
         let added = wanted
             .into_iter()
             .filter(|(from, service)| applied.leads.get(from) != Some(service))
             .map(|(from, service)| Operation::Lead { from, service })
             .collect();
-        Ok(Self { removed, added })
+        Ok(Self { removed, added, replaced })
     }
 }
 
@@ -130,8 +144,27 @@ impl Silence {
     }
 }
 
-/// Every port of a VIP that leads to a service.
+/// Every port or block of ports of a VIP that leads to a service.
 pub(super) fn virtuals(service: &DesiredService) -> impl Iterator<Item = Virtual> {
-    let (port, protocol) = (service.port, service.protocol);
-    service.vips.iter().map(move |vip| Virtual { vip: *vip, port, protocol })
+    let (port, last_port, protocol) = (service.port, service.last_port, service.protocol);
+    service.vips.iter().flat_map(move |vip| entrances(*vip, (port, last_port), protocol))
+}
+
+/// Services that have ports of a service's range: its own, if the range was another one before.
+pub(super) fn overlapping(
+    applied: &Applied,
+    service: &DesiredService,
+) -> impl Iterator<Item = u16> {
+    let wanted: Vec<Virtual> = virtuals(service).filter(|from| from.of_range).collect();
+    let ranges = applied.leads.iter().filter(|(from, _)| from.of_range);
+    ranges.filter_map(move |(from, id)| wanted.iter().any(|one| one.overlaps(from)).then_some(*id))
+}
+
+/// What a VIP's ports, first and last, come in by.
+pub fn entrances(vip: IpAddr, ports: (u16, u16), protocol: Protocol) -> Vec<Virtual> {
+    let (port, last_port) = ports;
+    match port == last_port {
+        true => vec![Virtual::port(vip, port, protocol)],
+        false => Virtual::range(vip, port, last_port, protocol).collect(),
+    }
 }

@@ -16,5 +16,7 @@ pub mod rings;
 mod segments;
 pub mod slow_start;
 
+pub use entrances::entrances;
+
 #[cfg(test)]
 mod tests;

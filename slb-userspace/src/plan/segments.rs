@@ -85,6 +85,7 @@ mod tests {
     fn a_tunnels_mss_fits_the_narrowest_known_way() {
         let backend = |address: &str, mtu| DesiredBackend {
             endpoint: address.parse().unwrap(),
+            maps_ports: false,
             weight: 1,
             usable: true,
             health: Health::Healthy,

@@ -3,18 +3,23 @@
 mod quic;
 pub(super) mod world;
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use proptest::prelude::*;
 use slb_common::{
     next_hop::NextHop,
-    service::{self, BACKEND_PRESENT, Backend, SERVICE_PRESENT, SERVICE_STOPPED},
+    service::{
+        self, BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, SERVICE_PRESENT, SERVICE_STOPPED,
+    },
 };
 
 use self::world::{HOP, SMALL, World, service};
 use super::{
     applied::Applied,
-    desired::DesiredService,
+    desired::{DesiredBackend, DesiredService},
     diff::{NoRoom, diff},
 };
 use crate::{config::model::Scheduler, maps::operation::Operation};
@@ -204,8 +209,58 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     listeners.vips.extend((0..16).map(|n| IpAddr::from([10, 0, 9, n])));
     let crowd = [listeners];
     assert_eq!(diff(&applied, &crowd, &HashMap::new(), SMALL, &[]), Err(NoRoom::Vips(16)));
-    let two = [1, 2].map(|port| DesiredService { port, ..crowd[0].clone() });
+    let two = [1, 2].map(|port| DesiredService { port, last_port: port, ..crowd[0].clone() });
     assert_eq!(diff(&applied, &two, &HashMap::new(), SMALL, &[]), Err(NoRoom::Leads(32)));
+    let blocks = [range(1, 1, 65_534), range(2, 1, 65_534)];
+    assert_eq!(diff(&applied, &blocks, &HashMap::new(), SMALL, &[]), Err(NoRoom::Ranges(32)));
+}
+
+/// A service on a range of ports.
+fn range(number: u8, port: u16, last_port: u16) -> DesiredService {
+    DesiredService { port, last_port, ..service(number, Scheduler::Wrr, &[(1, 1, true)]) }
+}
+
+#[test]
+fn a_range_that_grows_or_shrinks_keeps_its_service_and_the_ports_that_stay_lead_somewhere() {
+    let mut world = World::default();
+    let mut before: BTreeSet<u16> = BTreeSet::new();
+    for (port, last_port) in [(8000, 8100), (8000, 8200), (8010, 8200), (8010, 8012), (8000, 8100)]
+    {
+        world.watched = Some((IpAddr::from([10, 0, 0, 1]), Vec::new()));
+        let plan = world.carry_out(&[range(1, port, last_port)]);
+        assert_eq!(plan.services, [0], "{port}-{last_port}");
+        let after: BTreeSet<u16> = (port..=last_port).collect();
+        let stay: BTreeSet<u16> = &before & &after;
+        let (_, seen) = world.watched.take().unwrap();
+        for open in &seen {
+            assert!(stay.is_subset(open), "{port}-{last_port}: lost {:?}", &stay - open);
+        }
+        assert_eq!(seen.last(), Some(&after));
+        before = after;
+    }
+}
+
+#[test]
+fn mode_family_and_mapping_of_ports_reach_the_maps() {
+    let mut world = World::default();
+    let mut desired = range(1, 8000, 8100);
+    desired.mode = service::mode::TUNNEL;
+    desired.backends[0].maps_ports = true;
+    desired.backends.push(DesiredBackend {
+        endpoint: "[fd01::11]:8000".parse().unwrap(),
+        ..desired.backends[0]
+    });
+    world.carry_out(&[desired.clone()]);
+    let written = world.memory.services[&0];
+    assert_eq!((written.mode, written.family), (service::mode::TUNNEL, 4));
+    assert_eq!((written.port, written.last_port), (8000, 8100));
+    let backends: Vec<_> =
+        world.memory.backends.values().map(|one| (one.family, one.flags)).collect();
+    let flags = BACKEND_PRESENT | BACKEND_SAME_PORT;
+    assert_eq!(backends, [(4, flags), (6, flags)]);
+    // What is read back is what was wanted: nothing is left to write.
+    world.restart();
+    assert_eq!(world.carry_out(&[desired]).operations, []);
 }
 
 fn any_services() -> impl Strategy<Value = Vec<DesiredService>> {

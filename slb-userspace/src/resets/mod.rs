@@ -64,16 +64,16 @@ const fn to_client(line: &Line, known: Sequences) -> Segment {
 /// The reset that the backend takes: from the client, in the numbers that it has seen itself.
 /// `None` where packets reach it in a way that is not built here.
 fn to_backend(line: &Line, known: Sequences) -> Option<Segment> {
-    let destination: SocketAddr = match line.translation.mode() {
-        mode::NAT => line.backend,
-        mode::DIRECT => line.vip,
+    let (destination, delta): (SocketAddr, u32) = match line.translation.mode() {
+        mode::NAT => (line.backend, line.translation.delta()),
+        mode::DIRECT => (line.vip, 0),
         _ => return None,
     };
     Some(Segment {
         source: line.client,
         destination,
         sequence: known.end(),
-        acknowledges: known.acknowledged().wrapping_sub(line.translation.delta()),
+        acknowledges: known.acknowledged().wrapping_sub(delta),
     })
 }
 

@@ -50,8 +50,11 @@ fn both_ends_get_the_numbers_that_they_expect_in_their_own_view() {
 
 #[test]
 fn a_backend_behind_direct_routing_gets_what_the_client_would_send() {
-    let line = line(mode::DIRECT, 0);
-    assert_eq!(to_backend(&line, KNOWN).unwrap().destination, line.vip);
+    // In place of the delta stands the tick of the first packet.
+    let line = line(mode::DIRECT, 4711);
+    let segment = to_backend(&line, KNOWN).unwrap();
+    assert_eq!(segment.destination, line.vip);
+    assert_eq!(segment.acknowledges, KNOWN.acknowledged());
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod icmp;
 mod lifetimes;
 mod lists;
 mod messages;
+mod modes;
 mod next_hops;
 mod no_backend;
 mod reload;

@@ -12,7 +12,9 @@ use nix::sched::{CloneFlags, unshare};
 use slb_common::{
     Answer, Verdict,
     next_hop::{HOP_VALID, NextHop},
-    service::{BACKEND_DOWN, BACKEND_PRESENT, Backend, Ring, Service, scheduler},
+    service::{
+        BACKEND_DOWN, BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, Ring, Service, scheduler,
+    },
 };
 use slb_tests::packets::{Mac, Packet};
 use slb_userspace::{
@@ -20,10 +22,11 @@ use slb_userspace::{
     config::model::Family,
     maps::{
         Operation,
-        operation::{Addresses, Virtual},
+        operation::Addresses,
         table::Line,
         words::{number, words},
     },
+    plan::entrances,
 };
 
 use super::{
@@ -122,8 +125,10 @@ impl Balancer {
             addresses: self.vips.clone(),
         });
         for vip in &listener.vips {
-            let from = Virtual { vip: vip.ip(), port: vip.port(), protocol: listener.protocol };
-            self.apply(Operation::Lead { from, service });
+            let ports = (vip.port(), listener.last_port.unwrap_or(vip.port()));
+            for from in entrances(vip.ip(), ports, listener.protocol) {
+                self.apply(Operation::Lead { from, service });
+            }
         }
         Installed { service, slots }
     }
@@ -145,7 +150,7 @@ impl Balancer {
             port: vip.port(),
             protocol: number(listener.protocol),
             family: if vip.is_ipv4() { 4 } else { 6 },
-            last_port: vip.port(),
+            last_port: listener.last_port.unwrap_or(vip.port()),
             mode: listener.mode,
             mss: listener.mss,
             timeouts: listener.timeouts,
@@ -160,7 +165,7 @@ impl Balancer {
             destination: target.mac,
             vlan: target.vlan,
             source: OWN_MAC,
-            mtu: 0,
+            mtu: target.mtu,
             interface: target.interface,
             state: HOP_VALID,
         };
@@ -168,7 +173,9 @@ impl Balancer {
             address: words(target.address.ip()),
             hop,
             port: target.address.port().to_be_bytes(),
-            flags: BACKEND_PRESENT | if target.failed { BACKEND_DOWN } else { 0 },
+            flags: BACKEND_PRESENT
+                | if target.failed { BACKEND_DOWN } else { 0 }
+                | if target.same_port { BACKEND_SAME_PORT } else { 0 },
             weight: target.weight,
             service,
             generation: target.generation,

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Packets of an open connection that differ in what the balancer must leave alone.
-fn variations(packet: &Packet) -> Vec<Packet> {
+pub(crate) fn variations(packet: &Packet) -> Vec<Packet> {
     let mut variations: Vec<Packet> = [0, 1, 2, 3, 64, 1001, 1400]
         .map(|length| Packet { payload: (0..length).map(|n| n as u8).collect(), ..packet.clone() })
         .into();

@@ -19,6 +19,10 @@ pub(crate) struct Target {
     pub(crate) mac: Mac,
     pub(crate) vlan: u16,
     pub(crate) interface: u32,
+    /// Longest packet on the way to it; 0: not known.
+    pub(crate) mtu: u16,
+    /// It keeps the port of a packet.
+    pub(crate) same_port: bool,
     /// How often its slot has been used before.
     pub(crate) generation: u8,
     /// Its health check has failed.
@@ -39,6 +43,8 @@ impl Target {
             mac,
             vlan: 0,
             interface: ELSEWHERE,
+            mtu: 0,
+            same_port: false,
             generation: 0,
             failed: false,
         }
@@ -49,11 +55,13 @@ impl Target {
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
     pub(crate) vips: Vec<SocketAddr>,
+    /// Last port of a range that begins with the VIPs' port.
+    pub(crate) last_port: Option<u16>,
     pub(crate) protocol: Protocol,
-    pub(crate) scheduler: u8,
-    pub(crate) flags: u32,
     /// One of `slb_common::service::mode`.
     pub(crate) mode: u8,
+    pub(crate) scheduler: u8,
+    pub(crate) flags: u32,
     pub(crate) mss: u16,
     pub(crate) timeouts: Timeouts,
     pub(crate) backends: Vec<Target>,
@@ -64,10 +72,11 @@ impl Listener {
     pub(crate) fn new(vip: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) -> Self {
         Self {
             vips: vec![vip],
+            last_port: None,
             protocol,
+            mode: mode::NAT,
             scheduler: scheduler::ROUND_ROBIN,
             flags: SERVICE_PRESENT,
-            mode: mode::NAT,
             mss: 0,
             timeouts: Timeouts::new(ticks(900), ticks(60), ticks(60), ticks(60)),
             backends: backends.iter().copied().map(Target::new).collect(),

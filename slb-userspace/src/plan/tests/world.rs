@@ -19,6 +19,7 @@ use super::super::{
     applied::{Applied, AppliedService},
     desired::{DesiredBackend, DesiredService},
     diff::{Plan, Room, diff},
+    entrances::entrances,
     reclaim::Unused,
     slow_start::WHOLE,
 };
@@ -109,7 +110,9 @@ impl Memory {
             let silent = self.stopped_vips.contains(&from.vip);
             let stopped = service.flags & SERVICE_STOPPED != 0;
             assert!(!silent || stopped, "{from:?} leads, but nothing is answered");
-            assert_eq!(service.port, from.port);
+            // A block may hold ports that a range has lost or not yet got.
+            let (first, last) = (service.port, service.last_port);
+            assert!(from.port <= last && first <= from.last_port, "{from:?} of {first}-{last}");
             assert!(self.vips.contains(&from.vip), "{from:?} leads, but its bit is not set");
         }
         for (id, service) in &self.services {
@@ -118,7 +121,8 @@ impl Memory {
                 assert!(backend.flags & BACKEND_PRESENT != 0, "service {id} draws a free slot");
                 assert_eq!(backend.service, *id, "service {id} draws another's backend");
                 assert!(backend.hop.usable(), "service {id} draws a backend out of reach");
-                let address = address(Family::V4, backend.address);
+                let family = if backend.family == 6 { Family::V6 } else { Family::V4 };
+                let address = address(family, backend.address);
                 let marked = self.backend_addresses.contains(&address);
                 assert!(marked, "service {id} draws {address}, but its bit is not set");
             }
@@ -131,8 +135,9 @@ impl Memory {
             let service = &self.services[id];
             assert_eq!(service.flags, SERVICE_PRESENT | wanted.flags);
             for vip in &wanted.vips {
-                let from = Virtual { vip: *vip, port: wanted.port, protocol: wanted.protocol };
-                assert_eq!(self.leads[&from], *id);
+                for from in entrances(*vip, (wanted.port, wanted.last_port), wanted.protocol) {
+                    assert_eq!(self.leads[&from], *id);
+                }
             }
             if service.ring.scheduler() == scheduler::QUIC {
                 // It also leads to backends that take no new connections: `quic`'s tests.
@@ -158,10 +163,17 @@ impl Memory {
             let stopped = own.all(|service| service.flags & SERVICE_STOPPED != 0);
             assert_eq!(self.stopped_vips.contains(&vip), stopped, "{vip}");
         }
-        assert_eq!(
-            self.leads.len(),
-            desired.iter().map(|service| service.vips.len()).sum::<usize>()
-        );
+        let wanted = desired.iter().flat_map(|service| {
+            let ports = (service.port, service.last_port);
+            service.vips.iter().flat_map(move |vip| entrances(*vip, ports, service.protocol))
+        });
+        assert_eq!(self.leads.len(), wanted.count());
+    }
+
+    /// Ports of a VIP that lead to a service.
+    fn open_ports(&self, vip: IpAddr) -> BTreeSet<u16> {
+        let own = self.leads.keys().filter(|from| from.vip == vip);
+        own.flat_map(|from| from.port..=from.last_port).collect()
     }
 }
 
@@ -175,6 +187,8 @@ pub(in crate::plan) struct World {
     now: Instant,
     pub(in crate::plan) hops: HashMap<IpAddr, NextHop>,
     room: Room,
+    /// A VIP, and its ports that led somewhere after each write.
+    pub(super) watched: Option<(IpAddr, Vec<BTreeSet<u16>>)>,
 }
 
 impl Default for World {
@@ -188,6 +202,7 @@ impl Default for World {
             now: Instant::now(),
             hops: HashMap::new(),
             room: ROOM,
+            watched: None,
         }
     }
 }
@@ -250,6 +265,9 @@ impl World {
         self.memory.apply(operation);
         self.applied.note(operation);
         self.memory.check();
+        if let Some((vip, seen)) = &mut self.watched {
+            seen.push(self.memory.open_ports(*vip));
+        }
     }
 }
 
@@ -263,6 +281,7 @@ pub(in crate::plan) fn service(
         instance: format!("instance{number}"),
         protocol: Protocol::Tcp,
         port: 80,
+        last_port: 80,
         family: Family::V4,
         vips: [IpAddr::from([10, 0, 0, number])].into(),
         scheduler,
@@ -275,6 +294,7 @@ pub(in crate::plan) fn service(
             .iter()
             .map(|(port, weight, usable)| DesiredBackend {
                 endpoint: SocketAddr::from(([10, 0, 1, number], *port)),
+                maps_ports: false,
                 weight: *weight,
                 share: WHOLE,
                 server_id: None,
