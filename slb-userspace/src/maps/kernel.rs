@@ -13,7 +13,7 @@ use slb_common::{
         AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
         address_bit,
     },
-    vip::{Settings, TunnelSource, VIP_STOPPED, VipState},
+    vip::{Settings, VIP_STOPPED, VipState},
 };
 use zerocopy::transmute;
 
@@ -45,7 +45,7 @@ pub struct Kernel {
     ranges: Ranges,
     pub(super) vips: BpfHashMap<MapData, [u64; 2], u32>,
     pub(super) vip_states: Mapping<VipState>,
-    settings: Mapping<Settings>,
+    pub(super) settings: Mapping<Settings>,
     count_backends: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_services: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_verdicts: PerCpuArray<MapData, u64>,
@@ -283,15 +283,6 @@ impl Kernel {
         self.count_services
             .set(u32::from(service), zero, 0)
             .map_err(|error| map_error("COUNT_SERVICES", &error))
-    }
-
-    /// Says where outer headers of tunnels come from, IPv4 and IPv6.
-    pub fn set_tunnel_sources(&mut self, [v4, v6]: [TunnelSource; 2]) {
-        let settings = self.settings.get(0);
-        let wanted = Settings { tunnel_v4: v4, tunnel_v6: v6, ..settings };
-        if settings != wanted {
-            self.settings.set(0, &wanted);
-        }
     }
 
     /// Says by which parent and VLAN id frames for VLAN interfaces leave.

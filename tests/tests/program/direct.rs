@@ -5,9 +5,12 @@ use slb_common::{
     connection::{CLOSED_TIMEOUT, state, ticks},
     service::mode,
 };
-use slb_tests::packets::{
-    Packet,
-    flags::{ACK, FIN, PSH, RST, SYN},
+use slb_tests::{
+    icmp::{Trouble, error, network},
+    packets::{
+        Packet,
+        flags::{ACK, FIN, PSH, RST, SYN},
+    },
 };
 use slb_userspace::config::model::Protocol;
 
@@ -249,5 +252,40 @@ fn a_connection_keeps_the_mode_that_it_was_opened_in() {
             let reply = case.reply(backend, case.client(1), ACK);
             assert_sent(&balancer.receive(&reply), &answered(&reply, case.vip()), INTERFACE);
         }
+    }
+}
+
+#[test]
+fn an_icmp_error_about_a_reply_goes_the_way_of_the_clients_packets_as_it_is() {
+    for (case, mode) in CASES.into_iter().flat_map(|case| ONE_SIDED.map(|mode| (case, mode))) {
+        let (mut balancer, _) = balancer(case, mode, 1);
+        balancer.receive(&case.first());
+        let before = balancer.entry();
+        let reply = case.reply(case.vip(), case.client(1), ACK);
+        let router = case.client(9).ip();
+        for trouble in Trouble::ALL {
+            let packet = error(router, case.vip().ip(), trouble, &network(&reply));
+            let expected = match mode {
+                mode::DIRECT => directed(&packet),
+                _ => super::tunnel::tunnelled(&packet, case.backend(1).ip()),
+            };
+            assert_sent(&balancer.receive(&packet), &expected, ELSEWHERE);
+        }
+        assert_eq!(balancer.entry(), before, "an error changes nothing");
+    }
+}
+
+#[test]
+fn an_icmp_error_of_a_backend_about_a_clients_packet_reaches_the_client_as_it_is() {
+    for (case, mode) in CASES.into_iter().flat_map(|case| ONE_SIDED.map(|mode| (case, mode))) {
+        let (mut balancer, _) = balancer(case, mode, 1);
+        balancer.receive(&case.first());
+        let quote = network(&case.next());
+        let trouble = Trouble::PortUnreachable;
+        let packet = error(case.vip().ip(), case.client(1).ip(), trouble, &quote);
+        let ended = balancer.receive(&packet);
+        // It passes by, unless the balancer is its router: then the kernel forwards it.
+        assert_eq!(ended.action, Action::Pass, "{case:?} {mode}");
+        assert_eq!(ended.frame, packet.bytes());
     }
 }

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use aya::maps::{MapData, PerCpuArray};
-use slb_common::{Verdict, service::mode};
-use slb_tests::packets::{Packet, flags::SYN};
+use slb_common::{Answer, Verdict, service::mode};
+use slb_tests::{
+    icmp::{Trouble, network, told},
+    packets::{Packet, flags::SYN},
+};
 use slb_userspace::config::model::Family;
 
 use super::{
@@ -13,9 +15,6 @@ use super::{
     listener::{Listener, Target},
     tunnel::set_sources,
 };
-
-/// Words of `slb_common::stage::Handover`, of which the third number is the MTU.
-const HANDOVER_WORDS: usize = 8;
 
 /// Modes with the families of their backends and what these take of the MTU.
 fn ways(case: Case) -> [(u8, Family, u16); 4] {
@@ -27,26 +26,31 @@ fn ways(case: Case) -> [(u8, Family, u16); 4] {
     ]
 }
 
+/// A program whose only backend is one of this family behind an MTU of 1500.
+fn balancer(case: Case, mode: u8, family: Family) -> Balancer {
+    let backend: IpAddr = Case { family, ..case }.backend(1).ip();
+    let backend = SocketAddr::new(backend, case.vip().port());
+    let target = Target { mtu: 1500, ..Target::new(backend) };
+    let listener =
+        Listener { mode, backends: vec![target], ..Listener::new(case.vip(), case.protocol, &[]) };
+    let (mut balancer, _) = Balancer::with(&listener);
+    set_sources(&mut balancer);
+    balancer
+}
+
+/// The packet with as much payload as makes it so long, from its network header on.
+fn of_length(packet: Packet, length: u16) -> Packet {
+    let packet = Packet { payload: Vec::new(), ..packet };
+    let headers = packet.network_length();
+    let payload = vec![3; usize::from(length) - headers as usize];
+    Packet { payload, ..packet }
+}
+
 #[test]
 fn a_packet_that_does_not_fit_the_way_to_its_backend_is_refused_with_the_mtu_that_it_should_have() {
     for case in CASES {
         for (mode, family, overhead) in ways(case) {
-            let backend: IpAddr = Case { family, ..case }.backend(1).ip();
-            let backend = SocketAddr::new(backend, case.vip().port());
-            let target = Target { mtu: 1500, ..Target::new(backend) };
-            let listener = Listener {
-                mode,
-                backends: vec![target],
-                ..Listener::new(case.vip(), case.protocol, &[])
-            };
-            let (mut balancer, _) = Balancer::with(&listener);
-            set_sources(&mut balancer);
-            let of_length = |packet: Packet, length: u16| {
-                let packet = Packet { payload: Vec::new(), ..packet };
-                let headers = packet.network_length();
-                let payload = vec![3; usize::from(length) - headers as usize];
-                Packet { payload, ..packet }
-            };
+            let mut balancer = balancer(case, mode, family);
             for first in [case.first(), case.next()] {
                 let fits = of_length(first.clone(), 1500 - overhead);
                 // Behind the packet nothing counts.
@@ -58,7 +62,11 @@ fn a_packet_that_does_not_fit_the_way_to_its_backend_is_refused_with_the_mtu_tha
                 let longer = of_length(first, 1501 - overhead);
                 let ended = balancer.receive(&longer);
                 assert_eq!(ended.verdict, Verdict::DropTooBig, "{case:?} {mode} {family}");
-                assert_eq!(mtus(&balancer), [1500 - u32::from(overhead)]);
+                assert_eq!(ended.answer, Some(Answer::TooBig), "{case:?} {mode} {family}");
+                let told = told(&ended.frame);
+                assert_eq!(told.trouble, Some(Trouble::TooBig(1500 - overhead)));
+                assert_eq!(told.destination, case.client(1).ip());
+                assert!(network(&longer).starts_with(&told.quoted), "as the client sent it");
                 assert_eq!(balancer.entry(), before, "what is dropped has no effect");
             }
             let other = case.to_vip(case.client(2), case.vip(), SYN);
@@ -67,14 +75,16 @@ fn a_packet_that_does_not_fit_the_way_to_its_backend_is_refused_with_the_mtu_tha
     }
 }
 
-/// The MTUs that were handed over, on whatever processor.
-fn mtus(balancer: &Balancer) -> Vec<u32> {
-    let map = balancer.object.map("HANDOVER").unwrap();
-    let map: PerCpuArray<&MapData, [u64; HANDOVER_WORDS]> = map.try_into().unwrap();
-    let values = map.get(&0, 0).unwrap();
-    let mut mtus: Vec<u32> =
-        values.iter().map(|words| words[1] as u32).filter(|mtu| *mtu != 0).collect();
-    mtus.sort_unstable();
-    mtus.dedup();
-    mtus
+#[test]
+fn who_lets_routers_fragment_is_told_nothing_when_a_packet_does_not_fit() {
+    for case in CASES.into_iter().filter(|case| case.family == Family::V4) {
+        for (mode, family, overhead) in ways(case) {
+            let mut balancer = balancer(case, mode, family);
+            let fragmentable = Packet { fragment: Some((0, false)), ..case.first() };
+            let ended = balancer.receive(&of_length(fragmentable.clone(), 1500 - overhead));
+            assert_eq!(ended.verdict, Verdict::Redirected, "{case:?} {mode} {family}");
+            let ended = balancer.receive(&of_length(fragmentable, 1501 - overhead));
+            assert_eq!((ended.verdict, ended.answer), (Verdict::DropTooBig, None));
+        }
+    }
 }
