@@ -9,6 +9,7 @@ pub mod meta;
 pub mod next_hop;
 pub mod service;
 pub mod stage;
+pub mod template;
 pub mod toa;
 pub mod verdict;
 pub mod vip;

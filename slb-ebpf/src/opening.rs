@@ -4,12 +4,12 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    connection::{Seen, Ties, Translation, endpoint, endpoint_address},
+    connection::{Seen, Ties, Translation, endpoint, endpoint_address, endpoint_extra},
     service::{BACKEND_PRESENT, mode, scheduler},
 };
 
 use crate::{
-    connections::insert::{Refused, open},
+    connections::insert::{New, Refused, open},
     forward::toa,
     handover, local_ports,
     maps::{self, Maps, backend_of},
@@ -31,8 +31,8 @@ const ATTEMPTS: u32 = 2;
 #[inline(always)]
 pub fn run(context: &XdpContext) -> Verdict {
     let opened = match link::link(Frame::of(context)) {
-        Ok(Link { ethertype: link::IPV4, .. }) => open_v4(context),
-        Ok(_) => open_v6(context),
+        Ok(Link { ethertype: link::IPV4, .. }) => prepare_v4(context).and_then(|()| enter_v4()),
+        Ok(_) => prepare_v6(context).and_then(|()| enter_v6()),
         Err(verdict) => Err(verdict),
     };
     match opened {
@@ -43,16 +43,16 @@ pub fn run(context: &XdpContext) -> Verdict {
 
 /// IPv4, on a stack frame of its own.
 #[inline(never)]
-fn open_v4(context: &XdpContext) -> Step<()> {
+fn prepare_v4(context: &XdpContext) -> Step<()> {
     let (packet, _) = pipeline::parse::<1>(context)?;
-    elsewhere(&packet, open_connection(context, &packet))
+    elsewhere(&packet, prepare(context, &packet))
 }
 
 /// IPv6, likewise.
 #[inline(never)]
-fn open_v6(context: &XdpContext) -> Step<()> {
+fn prepare_v6(context: &XdpContext) -> Step<()> {
     let (packet, _) = pipeline::parse::<3>(context)?;
-    elsewhere(&packet, open_connection(context, &packet))
+    elsewhere(&packet, prepare(context, &packet))
 }
 
 /// What is to no listener may be a reply to a client whose address shares a bit with a VIP.
@@ -66,9 +66,9 @@ fn elsewhere<const W: usize>(packet: &Packet<W>, opened: Step<()>) -> Step<()> {
     }
 }
 
-/// The slow path: service, admission, way back, scheduler, entry.
+/// Service, admission, way back: what stands in the entry besides the backend.
 #[inline(always)]
-pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
+fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
     let (protocol, now) = (packet.network.protocol, maps::tick());
     let (id, service) = services::find(&packet.destination, protocol)?;
     let (source, vip) = (endpoint_address(&packet.source), endpoint_address(&packet.destination));
@@ -92,17 +92,64 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         scheduler::QUIC => verified::server_id(context, packet.network.transport),
         _ => None,
     };
+    // The port is whatever backend comes out, and its address.
+    new.backend = endpoint([0; 2], [0; 2], hop);
+    new.seen = Seen::new(now, 0, 0);
     let server_id = server_id.map_or(NO_SERVER, u32::from);
+    *maps::draw().ok_or(Verdict::DropInternal)? =
+        Draw { hash, server_id, attempt: 0, refused: NOBODY };
+    Ok(())
+}
+
+/// IPv4, on a stack frame of its own beside that of all before: the chain of calls from here is the
+/// longest.
+#[inline(never)]
+fn enter_v4() -> Step<()> {
+    enter::<1>()
+}
+
+/// IPv6, likewise.
+#[inline(never)]
+fn enter_v6() -> Step<()> {
+    enter::<3>()
+}
+
+/// Backend and entry. What the connection was tied to is given back if none was made.
+#[inline(always)]
+fn enter<const W: usize>() -> Step<()> {
+    let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
+    let entered = draw_and_open(new);
+    if entered != Ok(Entered::Here) {
+        verified::give_back(new);
+    }
+    entered.map(|_| ())
+}
+
+/// Who made the entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entered {
+    /// This packet.
+    Here,
+    /// Another one of the connection, which was quicker.
+    Elsewhere,
+}
+
+/// Draws a backend and makes the entry.
+#[inline(always)]
+fn draw_and_open<const W: usize>(new: &mut New<W>) -> Step<Entered> {
+    let (id, source) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
+    let (hop, now) = (endpoint_extra(&new.backend), new.seen.tick());
+    let drawing = maps::draw().ok_or(Verdict::DropInternal)?;
     let (mut attempt, mut refused) = (0, NOBODY);
     while attempt < ATTEMPTS {
-        let draw = Draw { hash, server_id, attempt, refused };
-        let slot = verified::schedule(id, draw).ok_or(Verdict::DropNoBackend)?;
+        let draw = Draw { attempt, refused, ..*drawing };
+        let slot = verified::choose(new, draw).ok_or(Verdict::DropNoBackend)?;
         attempt += 1;
         let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
         if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
             continue;
         }
-        if same(backend.address, source) && service.mode != mode::FULL_NAT {
+        if same(backend.address, source) && new.translation.mode() != mode::FULL_NAT {
             return Err(Verdict::DropHairpin);
         }
         new.backend = endpoint(backend.address, backend.port, hop);
@@ -113,10 +160,10 @@ pub fn open_connection<const W: usize>(context: &XdpContext, packet: &Packet<W>)
         match opened {
             Ok(_line) => {
                 stats::connection(id, slot);
-                return Ok(());
+                return Ok(Entered::Here);
             }
             Err(Refused::TupleInUse) => refused = slot,
-            Err(Refused::Exists) => return Ok(()),
+            Err(Refused::Exists) => return Ok(Entered::Elsewhere),
             Err(Refused::ClientFull) => return Err(Verdict::DropClientFull),
             Err(Refused::Full) => return Err(Verdict::DropTableFull),
             Err(Refused::Contended) => return Err(Verdict::DropContended),

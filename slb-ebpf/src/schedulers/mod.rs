@@ -42,6 +42,7 @@ pub struct Load {
 
 /// What a slot is drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Draw {
     /// What hash schedulers go by: [`hash::input`].
     pub hash: u64,

@@ -21,6 +21,7 @@ use super::{
     locals::Locals,
     operation::{Addresses, Operation, Virtual},
     table::Table,
+    templates::Templates,
     words::{any_address, number, protocol, words},
 };
 use crate::bpf::{
@@ -47,6 +48,8 @@ pub struct Kernel {
     locals: Locals,
     /// The connection tables, read-only.
     pub table: Table,
+    /// The persistence templates.
+    pub templates: Templates,
 }
 
 impl Kernel {
@@ -65,6 +68,7 @@ impl Kernel {
             egress: typed(object, "EGRESS")?,
             locals: Locals::open(object)?,
             table: Table::open(object)?,
+            templates: Templates::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
             leads_v6: typed(object, "SERVICES6")?,
             vips: typed(object, "VIPS")?,
@@ -363,14 +367,14 @@ fn virtual_of(vip: IpAddr, port: [u8; 2], number: u8) -> Option<Virtual> {
     Some(Virtual { vip, port: u16::from_be_bytes(port), protocol: protocol(number)? })
 }
 
-fn typed<T>(object: &mut Object, name: &'static str) -> Result<T, Error>
+pub(super) fn typed<T>(object: &mut Object, name: &'static str) -> Result<T, Error>
 where
     T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {
     T::try_from(object.take_map(name)?).map_err(|error| map_error(name, &error))
 }
 
-fn map_error(name: &'static str, error: &dyn std::error::Error) -> Error {
+pub(super) fn map_error(name: &'static str, error: &dyn std::error::Error) -> Error {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Error::Map { name, error: format!("{error}{cause}") }
 }

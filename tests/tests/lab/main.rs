@@ -17,6 +17,7 @@ mod lifetimes;
 mod lists;
 mod messages;
 mod next_hops;
+mod persistence;
 mod reload;
 mod restart;
 mod slow_start;

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use slb_common::{
     Verdict,
     next_hop::{HOP_VALID, NextHop},
-    service::{BACKEND_DOWN, BACKEND_PRESENT, Backend, Ring, Service, scheduler},
+    service::{BACKEND_DOWN, BACKEND_PRESENT, BACKEND_USABLE, Backend, Ring, Service, scheduler},
 };
 use slb_tests::packets::{Mac, Packet};
 use slb_userspace::{
@@ -146,6 +146,7 @@ impl Balancer {
             last_port: vip.port(),
             mode: listener.mode,
             mss: listener.mss,
+            persistence: listener.persistence,
             timeouts: listener.timeouts,
             ..Service::default()
         };
@@ -166,7 +167,9 @@ impl Balancer {
             address: words(target.address.ip()),
             hop,
             port: target.address.port().to_be_bytes(),
-            flags: BACKEND_PRESENT | if target.failed { BACKEND_DOWN } else { 0 },
+            flags: BACKEND_PRESENT
+                | if target.usable { BACKEND_USABLE } else { 0 }
+                | if target.failed { BACKEND_DOWN } else { 0 },
             weight: target.weight,
             service,
             generation: target.generation,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use slb_common::{
     connection::ticks,
-    service::{SERVICE_PRESENT, Timeouts, mode, scheduler},
+    service::{Persistence, SERVICE_PRESENT, Timeouts, mode, scheduler},
 };
 use slb_tests::packets::Mac;
 use slb_userspace::config::model::Protocol;
@@ -19,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) mac: Mac,
     pub(crate) vlan: u16,
     pub(crate) interface: u32,
+    /// False: no new connections, whatever the ring says.
+    pub(crate) usable: bool,
     /// How often its slot has been used before.
     pub(crate) generation: u8,
     /// Its health check has failed.
@@ -39,6 +41,7 @@ impl Target {
             mac,
             vlan: 0,
             interface: ELSEWHERE,
+            usable: true,
             generation: 0,
             failed: false,
         }
@@ -56,6 +59,7 @@ pub(crate) struct Listener {
     pub(crate) mode: u8,
     pub(crate) mss: u16,
     pub(crate) timeouts: Timeouts,
+    pub(crate) persistence: Persistence,
     pub(crate) backends: Vec<Target>,
 }
 
@@ -70,6 +74,7 @@ impl Listener {
             mode: mode::NAT,
             mss: 0,
             timeouts: Timeouts::new(ticks(900), ticks(60), ticks(60), ticks(60)),
+            persistence: Persistence::default(),
             backends: backends.iter().copied().map(Target::new).collect(),
         }
     }
