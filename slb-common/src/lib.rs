@@ -11,6 +11,7 @@ pub mod next_hop;
 pub mod range;
 pub mod service;
 pub mod stage;
+pub mod template;
 pub mod toa;
 pub mod verdict;
 pub mod vip;

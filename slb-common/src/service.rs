@@ -188,6 +188,14 @@ pub struct Persistence {
     pub reserved: u8,
 }
 
+impl Persistence {
+    /// From its word in a service, read at once: the daemon may be changing it.
+    #[inline(always)]
+    pub const fn of_word(word: u64) -> Self {
+        zerocopy::transmute!(word)
+    }
+}
+
 /// Value of the array `SERVICES`, by service id.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -291,6 +299,8 @@ pub const BACKEND_PRESENT: u16 = 1;
 pub const BACKEND_DOWN: u16 = 2;
 /// Ports map one to one: the port of a packet stays what it is.
 pub const BACKEND_SAME_PORT: u16 = 4;
+/// New connections may go there: a ring names it, so a template may, too.
+pub const BACKEND_USABLE: u16 = 8;
 
 /// Value of the array `BACKENDS`, by slot: one backend of one service.
 #[derive(

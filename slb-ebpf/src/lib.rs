@@ -36,6 +36,8 @@ pub mod neighbours;
 #[cfg(target_arch = "bpf")]
 pub mod opening;
 #[cfg(target_arch = "bpf")]
+pub mod persistence;
+#[cfg(target_arch = "bpf")]
 pub mod pipeline;
 #[cfg(target_arch = "bpf")]
 pub mod sequences;
@@ -43,6 +45,8 @@ pub mod sequences;
 pub mod services;
 #[cfg(target_arch = "bpf")]
 pub mod stats;
+#[cfg(target_arch = "bpf")]
+pub mod template_batch;
 #[cfg(target_arch = "bpf")]
 pub mod ties;
 #[cfg(target_arch = "bpf")]

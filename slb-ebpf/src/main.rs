@@ -15,7 +15,7 @@ use slb_ebpf::{
     opening,
     packet::Step,
     pipeline::{self, Look},
-    stats,
+    stats, template_batch,
 };
 
 /// Every packet that an interface receives.
@@ -119,6 +119,12 @@ fn forward(context: &XdpContext, interface: u32) -> (Verdict, u32) {
 #[xdp]
 pub fn table_batch(context: XdpContext) -> u32 {
     batch::run(&context)
+}
+
+/// Flushes templates and deletes expired ones for the daemon, likewise.
+#[xdp]
+pub fn template_batch(context: XdpContext) -> u32 {
+    template_batch::run(&context)
 }
 
 #[panic_handler]

@@ -19,6 +19,7 @@ use slb_common::{
         ServiceKey6,
     },
     stage::Handover,
+    template::{SharedBackend, Template},
     vip::{
         InterfaceAddresses, LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings, VipState,
     },
@@ -26,7 +27,7 @@ use slb_common::{
 
 pub use store::{Maps, adjust};
 
-use crate::{connections::insert::New, icmp::Errand, schedulers::Draw};
+use crate::{connections::insert::New, icmp::Errand, persistence::Hold, schedulers::Draw};
 
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
 const MAPPED: usize = 1 << 10;
@@ -34,6 +35,9 @@ const MAPPED: usize = 1 << 10;
 const OPENING_WORDS: usize = size_of::<New<3>>() / size_of::<u64>();
 /// The same for ICMP errors.
 const ERROR_WORDS: usize = size_of::<Errand<3>>() / size_of::<u64>();
+/// `BPF_F_NO_PREALLOC`: memory is taken with the elements. Since Linux 6.1 that needs no lock and is
+/// sound in XDP; where it fails for a moment, a connection has no template.
+const AS_NEEDED: usize = 1;
 /// A cursor has a cache line of its own.
 const CURSOR_WORDS: usize = 8;
 
@@ -95,6 +99,16 @@ pub static VIP_STATES: Array<VipState, { slb_common::vip::VIP_STATES as usize },
 pub static SEQUENCES4: Array<u64, 4096, MAPPED> = Array::new();
 #[btf_map]
 pub static SEQUENCES6: Array<u64, 4096, MAPPED> = Array::new();
+#[btf_map]
+pub static TEMPLATES4: HashMap<[u64; 1], Template, 1024, AS_NEEDED> = HashMap::new();
+#[btf_map]
+pub static TEMPLATES6: HashMap<[u64; 3], Template, 1024, AS_NEEDED> = HashMap::new();
+/// Slots by service and address, of services that share templates.
+#[btf_map]
+pub static SHARED_BACKENDS: HashMap<SharedBackend, u32, 1024, AS_NEEDED> = HashMap::new();
+/// Connections that found no room for a template: IPv4, IPv6.
+#[btf_map]
+pub static COUNT_NO_TEMPLATE: PerCpuArray<u64, 2> = PerCpuArray::new();
 /// The programs that a packet may be handed over to: each daemon fills its own.
 #[btf_map]
 pub static STAGES: ProgramArray<{ slb_common::stage::STAGES }> = ProgramArray::new();
@@ -107,6 +121,9 @@ static OPENING: PerCpuArray<[u64; OPENING_WORDS], 1> = PerCpuArray::new();
 /// And what its backend is drawn by.
 #[btf_map]
 static DRAW: PerCpuArray<[u64; size_of::<Draw>() / size_of::<u64>()], 1> = PerCpuArray::new();
+/// The hold that it has on its client's template.
+#[btf_map]
+static HOLD: PerCpuArray<[u64; size_of::<Hold>() / size_of::<u64>()], 1> = PerCpuArray::new();
 /// What becomes of an ICMP error, put together before anything is rewritten.
 #[btf_map]
 static ERRORS: PerCpuArray<[u64; ERROR_WORDS], 1> = PerCpuArray::new();
@@ -139,6 +156,13 @@ pub fn opening<const W: usize>() -> Option<&'static mut New<W>> {
     // SAFETY: the map gave the pointer to this processor's own copy, any words are a `New`, and a
     // program opens one connection at a time.
     OPENING.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
+}
+
+/// This processor's hold on a client's template, of the connection that is about to be opened.
+#[inline(always)]
+pub fn hold() -> Option<&'static mut Hold> {
+    // SAFETY: as in `opening`.
+    HOLD.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
 }
 
 /// What its backend is drawn by.

@@ -125,17 +125,36 @@ fn enter_v6() -> Step<()> {
     enter::<3>()
 }
 
-/// Backend and entry.
+/// Backend and entry. What the connection was tied to is given back if none was made.
 #[inline(always)]
 fn enter<const W: usize>() -> Step<()> {
     let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
+    let entered = draw_and_open(new);
+    if entered != Ok(Entered::Here) {
+        verified::give_back(new);
+    }
+    entered.map(|_| ())
+}
+
+/// Who made the entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entered {
+    /// This packet.
+    Here,
+    /// Another one of the connection, which was quicker.
+    Elsewhere,
+}
+
+/// Draws a backend and makes the entry.
+#[inline(always)]
+fn draw_and_open<const W: usize>(new: &mut New<W>) -> Step<Entered> {
     let (id, source) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
     let now = new.seen.tick();
     let drawing = maps::draw().ok_or(Verdict::DropInternal)?;
     let (mut attempt, mut refused) = (0, NOBODY);
     while attempt < ATTEMPTS {
         let draw = Draw { attempt, refused, ..*drawing };
-        let slot = verified::schedule(id, draw).ok_or(Verdict::DropNoBackend)?;
+        let slot = verified::choose(new, draw).ok_or(Verdict::DropNoBackend)?;
         attempt += 1;
         let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
         if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
@@ -152,10 +171,10 @@ fn enter<const W: usize>() -> Step<()> {
         match opened {
             Ok(_line) => {
                 stats::connection(id, slot);
-                return Ok(());
+                return Ok(Entered::Here);
             }
             Err(Refused::TupleInUse) => refused = slot,
-            Err(Refused::Exists) => return Ok(()),
+            Err(Refused::Exists) => return Ok(Entered::Elsewhere),
             Err(Refused::ClientFull) => return Err(Verdict::DropClientFull),
             Err(Refused::Full) => return Err(Verdict::DropTableFull),
             Err(Refused::Contended) => return Err(Verdict::DropContended),

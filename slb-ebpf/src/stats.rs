@@ -6,7 +6,7 @@ use slb_common::{Answer, Verdict, service::Counters};
 
 use crate::{
     connections::store::Side,
-    maps::{COUNT_ANSWERS, COUNT_BACKENDS, COUNT_SERVICES, COUNT_VERDICTS},
+    maps::{COUNT_ANSWERS, COUNT_BACKENDS, COUNT_NO_TEMPLATE, COUNT_SERVICES, COUNT_VERDICTS},
 };
 
 /// Counts the end of a packet's story.
@@ -66,5 +66,14 @@ pub fn connection(service: u16, slot: u32) {
     {
         // SAFETY: the map gave the pointer to this processor's own copy.
         unsafe { (*counters).connections += 1 };
+    }
+}
+
+/// Counts a connection that found no room for a template.
+#[inline(always)]
+pub fn no_template<const W: usize>() {
+    if let Some(count) = COUNT_NO_TEMPLATE.get_ptr_mut(u32::from(W != 1)) {
+        // SAFETY: the map gave the pointer to this processor's own copy.
+        unsafe { *count += 1 };
     }
 }

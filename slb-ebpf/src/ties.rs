@@ -1,8 +1,8 @@
 //! What entries hold outside the table, and give back when they end.
 
-use slb_common::connection::offset;
+use slb_common::connection::{endpoint_address, offset};
 
-use crate::{connections::line::Line, local_ports};
+use crate::{connections::line::Line, local_ports, verified};
 
 /// Gives back what the entry of a line was tied to; nobody else writes the line meanwhile.
 #[inline(always)]
@@ -11,5 +11,9 @@ pub fn untie<const W: usize>(line: Line<W>) {
     if ties.local_port() != [0; 2] {
         let backend = line.endpoint(offset::backend::<W>());
         local_ports::release(ties, &backend, line.protocol());
+    }
+    if ties.template_prefix() != 0 {
+        let client = endpoint_address(&line.endpoint(offset::CLIENT));
+        verified::release::<W>(client, ties.group(), ties.template_prefix());
     }
 }

@@ -41,6 +41,8 @@ pub struct Swept {
     pub ended: u64,
     /// What tells the ends of the connections among them.
     pub resets: Vec<Frame>,
+    /// Persistence templates that it deleted.
+    pub templates: u64,
 }
 
 /// Ends every expired entry of a family; the next hops to clients of all that it meets go into

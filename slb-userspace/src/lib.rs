@@ -16,4 +16,5 @@ pub mod preflight;
 pub mod reconciler;
 pub mod resets;
 pub mod status;
+pub mod templates;
 pub mod toa;

@@ -19,13 +19,15 @@ use crate::{
     bpf::{Error as BpfError, load::Object},
     config::model::Family,
     expiry::{self, Swept},
-    maps::{Kernel, Operation, locals, operation::Addresses, table::Glance},
+    maps::{Kernel, Operation, locals, operation::Addresses, table::Glance, templates::Found},
     plan::{
         applied::{Applied, AppliedService},
         desired::DesiredService,
         diff::{self, NoRoom, Room},
+        persistence::shared_backends,
         reclaim::{REST, Unused},
     },
+    templates,
 };
 
 /// Why the kernel could not be brought to what it should hold.
@@ -50,6 +52,7 @@ pub struct Reconciler {
     /// Stretches of the ring arena that a service has left, for [`REST`].
     resting: Vec<(Instant, (u32, u32))>,
     unused: Unused,
+    templates: templates::Sweep,
     room: Room,
     meta: Meta,
 }
@@ -64,6 +67,7 @@ impl Reconciler {
         object.program("slb")?;
         object.load_stages()?;
         object.program("table_batch")?;
+        object.program("template_batch")?;
         let kernel = Kernel::open(&mut object)?;
         let room = Room {
             services: kernel.max_services(),
@@ -80,6 +84,7 @@ impl Reconciler {
             services: Vec::new(),
             resting: Vec::new(),
             unused: Unused::default(),
+            templates: templates::Sweep::default(),
             room,
             meta,
         })
@@ -115,6 +120,7 @@ impl Reconciler {
         for operation in &plan.operations {
             self.write(operation)?;
         }
+        self.kernel.templates.set_shared(&shared_backends(&self.applied, &self.services))?;
         Ok(plan.operations)
     }
 
@@ -160,7 +166,16 @@ impl Reconciler {
             }
         }
         self.kernel.forget_client_hops(&client_hops);
+        swept.templates = self.templates.go_on(&mut self.object, &self.kernel)?;
         Ok(swept)
+    }
+
+    /// Makes clients' templates name no backend any more; returns how many did.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn flush_templates(&mut self, wanted: &[Found]) -> Result<u64, BpfError> {
+        templates::flush(&mut self.object, wanted)
     }
 
     /// Frees slots and services that nobody needs any more; returns how many. What only they

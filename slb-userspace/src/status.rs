@@ -1,5 +1,7 @@
 //! What is to be seen: configuration, health and the kernel's counters put together for the API.
 
+pub mod templates;
+
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,

@@ -8,14 +8,16 @@ mod full_nat;
 mod parsing;
 mod slow_path;
 mod table;
+mod templates;
 
 pub use ending::{adjust, close, untie};
 pub use full_nat::{
     assign_port, claim_port, edit_option, edit_syn, insert_toa, release_port, take_port,
 };
 pub use parsing::{checksum_over, server_id, skip_extensions, skip_tags, sum_words};
-pub use slow_path::{rank, schedule};
+pub use slow_path::{choose, give_back, rank, schedule};
 pub use table::{attempt, locate, sight};
+pub use templates::{hold, hold_template, operate, release, settle, usable};
 
 /// Result of a global function: nothing went wrong, or there is nothing.
 const FINE: u32 = u32::MAX;

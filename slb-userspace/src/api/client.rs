@@ -22,6 +22,7 @@ use super::{
     lists::{BackendList, ListenerList},
     query::with_query,
     selector::ListenerSelector,
+    templates::{TemplateFilter, TemplateFlush, TemplateList},
     types::Status,
     verdicts::VerdictList,
 };
@@ -165,6 +166,30 @@ impl Client {
     /// As [`Client::status`].
     pub async fn verdicts(&self) -> Result<VerdictList, ClientError> {
         self.get("/v1/verdicts").await
+    }
+
+    /// Persistence templates.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; there is no such listener.
+    pub async fn templates(&self, filter: &TemplateFilter) -> Result<TemplateList, ClientError> {
+        let pairs = [
+            ("listener", filter.listener.as_ref().map(ToString::to_string)),
+            ("client", filter.client.map(|one| one.to_string())),
+            ("limit", filter.limit.map(|one| one.to_string())),
+        ];
+        self.get(&with_query("/v1/templates", &pairs)).await
+    }
+
+    /// Makes persistence forget clients.
+    ///
+    /// # Errors
+    /// As [`Client::templates`].
+    pub async fn templates_flush(
+        &self,
+        flush: &TemplateFlush,
+    ) -> Result<ChangeReport, ClientError> {
+        self.post("/v1/templates/flush", flush).await
     }
 
     /// Reads the configuration file again and applies it.

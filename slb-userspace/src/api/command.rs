@@ -11,6 +11,7 @@ use super::{
     connections::{ConnectionFilter, ConnectionList},
     error::{ApiError, ErrorKind},
     selector::{BackendSelector, ListenerSelector},
+    templates::{TemplateFilter, TemplateFlush, TemplateList},
     types::Status,
     verdicts::VerdictList,
 };
@@ -36,6 +37,10 @@ pub enum Command {
     Connections(ConnectionFilter, Reply<ConnectionList>),
     /// Counters of all verdicts.
     Verdicts(Reply<VerdictList>),
+    /// Persistence templates.
+    Templates(TemplateFilter, Reply<TemplateList>),
+    /// Make persistence forget clients; their connections go on.
+    TemplatesFlush(TemplateFlush, Reply<ChangeReport>),
     /// Read the configuration file again and apply it.
     Reload(Reply<ChangeReport>),
     /// Give a listener a backend.

@@ -2,7 +2,7 @@
 //!
 //! The way of a request: [`client`] → socket → [`server`] → [`command`] → the daemon's loop, which
 //! alone knows the state and answers. What the API says is in [`types`], [`lists`],
-//! [`connections`], [`verdicts`] and [`changes`]; how an operator names a listener or a backend is
+//! [`connections`], [`templates`], [`verdicts`] and [`changes`]; how an operator names a listener or a backend is
 //! in [`selector`].
 //!
 //! | request | body or query | answer |
@@ -12,11 +12,13 @@
 //! | `GET /v1/backends` | `?listener=` | [`BackendList`] |
 //! | `GET /v1/connections` | [`ConnectionFilter`] | [`ConnectionList`] |
 //! | `GET /v1/verdicts` | | [`VerdictList`] |
+//! | `GET /v1/templates` | [`TemplateFilter`] | [`TemplateList`] |
 //! | `POST /v1/reload` | | [`ChangeReport`] |
 //! | `POST /v1/backends/add` | [`BackendAdd`](command::BackendAdd) | [`ChangeReport`] |
 //! | `POST /v1/backends/remove` | [`BackendRemove`](command::BackendRemove) | [`ChangeReport`] |
 //! | `POST /v1/backends/drain` | [`BackendDrain`](command::BackendDrain) | [`ChangeReport`] |
 //! | `POST /v1/backends/set-weight` | [`BackendSetWeight`](command::BackendSetWeight) | [`ChangeReport`] |
+//! | `POST /v1/templates/flush` | [`TemplateFlush`] | [`ChangeReport`] |
 //!
 //! Every error is an [`ApiError`] with the HTTP status of its kind.
 
@@ -33,6 +35,7 @@ pub(crate) mod samples;
 pub mod selector;
 pub mod server;
 mod socket;
+pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod types;
@@ -49,6 +52,7 @@ pub use self::{
     lists::{BackendList, BackendRow, ListenerList, ListenerRow},
     ports::Ports,
     selector::{BackendSelector, ListenerSelector, SelectorError},
+    templates::{ClientMatch, TemplateFilter, TemplateFlush, TemplateList, TemplateRow},
     types::{
         Admin, BackendStatus, Counts, DataplaneStatus, Health, InstanceStatus, InterfaceStatus,
         ListenerStatus, Status,

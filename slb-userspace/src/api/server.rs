@@ -33,6 +33,7 @@ use super::{
     lists::{BackendList, ListenerList},
     selector::ListenerSelector,
     socket,
+    templates::{TemplateFilter, TemplateFlush, TemplateList},
     types::Status,
     verdicts::VerdictList,
 };
@@ -107,6 +108,8 @@ fn router(commands: mpsc::Sender<Command>) -> Router {
         .route("/v1/backends", get(backends))
         .route("/v1/connections", get(connections))
         .route("/v1/verdicts", get(verdicts))
+        .route("/v1/templates", get(templates))
+        .route("/v1/templates/flush", post(templates_flush))
         .route("/v1/reload", post(reload))
         .route("/v1/backends/add", post(backend_add))
         .route("/v1/backends/remove", post(backend_remove))
@@ -147,14 +150,37 @@ async fn connections(
     query: Result<Query<ConnectionFilter>, QueryRejection>,
 ) -> Answer<ConnectionList> {
     let Query(filter) = query?;
-    if let Some(limit) = filter.limit
-        && limit > MAX_LIMIT
-    {
-        let message = format!("limit {limit} is above {MAX_LIMIT}");
-        return Err(ApiError::new(ErrorKind::WrongRequest, message)
-            .with_hint("pick entries by client, vip, backend, protocol or state"));
-    }
+    within(filter.limit, "pick entries by client, vip, backend, protocol or state")?;
     ask(&commands, |reply| Command::Connections(filter, reply)).await.map(Json)
+}
+
+/// Refuses an answer that is too long; `hint` says how to make it shorter.
+fn within(limit: Option<usize>, hint: &str) -> Result<(), ApiError> {
+    match limit {
+        Some(limit) if limit > MAX_LIMIT => {
+            let message = format!("limit {limit} is above {MAX_LIMIT}");
+            Err(ApiError::new(ErrorKind::WrongRequest, message).with_hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn templates(
+    State(commands): Commands,
+    query: Result<Query<TemplateFilter>, QueryRejection>,
+) -> Answer<TemplateList> {
+    let Query(filter) = query?;
+    within(filter.limit, "pick templates by listener or client")?;
+    ask(&commands, |reply| Command::Templates(filter, reply)).await.map(Json)
+}
+
+async fn templates_flush(
+    State(commands): Commands,
+    body: Result<Json<TemplateFlush>, JsonRejection>,
+) -> Answer<ChangeReport> {
+    let Json(flush) = body?;
+    flush.filter()?;
+    ask(&commands, |reply| Command::TemplatesFlush(flush, reply)).await.map(Json)
 }
 
 async fn verdicts(State(commands): Commands) -> Answer<VerdictList> {

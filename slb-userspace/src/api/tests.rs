@@ -21,6 +21,7 @@ use super::{
     error::{ApiError, ErrorKind},
     samples,
     server::Server,
+    templates::{TemplateFilter, TemplateFlush, TemplateList},
     verdicts::{AnswerCount, VerdictCount, VerdictList},
 };
 use crate::config::model::{Protocol, Role};
@@ -83,6 +84,10 @@ async fn answer(mut taken: mpsc::Receiver<Command>, asked: Arc<Mutex<Vec<String>
                 let (verdicts, answers) = (counts.collect(), answers.collect());
                 drop(reply.send(Ok(VerdictList { verdicts, answers })));
             }
+            Command::Templates(_, reply) => drop(reply.send(Ok(TemplateList::default()))),
+            Command::TemplatesFlush(_, reply) => {
+                drop(reply.send(Ok(done("7 templates flushed".to_owned()))));
+            }
             Command::Reload(reply) => {
                 drop(reply.send(Err(ApiError::refused("the configuration is refused"))));
             }
@@ -140,6 +145,21 @@ async fn every_field_of_a_filter_arrives() {
     daemon.client().connections(&ConnectionFilter::default()).await.unwrap();
     let expected = [filter, ConnectionFilter::default()].map(|one| format!("Connections({one:?}"));
     assert_eq!(daemon.asked(), expected);
+}
+
+#[tokio::test]
+async fn which_templates_are_meant_arrives() {
+    let daemon = Daemon::start().await;
+    let (listener, client) = ("shop/tcp:80".parse().ok(), "fd09::/64".parse().ok());
+    let filter = TemplateFilter { listener: listener.clone(), client, limit: Some(7) };
+    daemon.client().templates(&filter).await.unwrap();
+    let flush = TemplateFlush { listener, client, all: false };
+    let report = daemon.client().templates_flush(&flush).await.unwrap();
+    assert_eq!(report.changes, ["7 templates flushed"]);
+    let nothing = daemon.client().templates_flush(&TemplateFlush::default()).await;
+    assert_eq!(answered(nothing.unwrap_err()).kind, ErrorKind::WrongRequest);
+    let expected = [format!("Templates({filter:?}"), format!("TemplatesFlush({flush:?}")];
+    assert_eq!(daemon.asked(), expected, "a request that names nothing does not reach the loop");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use super::{
 type SizeOf = fn(&Sizes) -> u32;
 
 /// Maps whose size the settings decide.
-pub(super) const SIZED: [(&str, SizeOf); 20] = [
+pub(super) const SIZED: [(&str, SizeOf); 23] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),
@@ -43,10 +43,13 @@ pub(super) const SIZED: [(&str, SizeOf); 20] = [
     ("SEQUENCES6", |sizes| sizes.buckets_v6 * WAYS),
     ("LOCAL_PORTS4", |sizes| sizes.local_ports(sizes.buckets_v4)),
     ("LOCAL_PORTS6", |sizes| sizes.local_ports(sizes.buckets_v6)),
+    ("TEMPLATES4", |sizes| sizes.templates),
+    ("TEMPLATES6", |sizes| sizes.templates),
+    ("SHARED_BACKENDS", |sizes| sizes.backends),
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 28] = [
+pub const PINNED: [&str; 32] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
@@ -75,6 +78,10 @@ pub const PINNED: [&str; 28] = [
     "LOCALS",
     "LOCAL_PORTS4",
     "LOCAL_PORTS6",
+    "TEMPLATES4",
+    "TEMPLATES6",
+    "SHARED_BACKENDS",
+    "COUNT_NO_TEMPLATE",
 ];
 
 /// Whether the maps are new.

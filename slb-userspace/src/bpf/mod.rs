@@ -2,6 +2,7 @@
 //! memory mappings of array maps.
 
 pub mod attach;
+pub mod elements;
 mod growth;
 pub mod load;
 pub mod log;
@@ -43,6 +44,8 @@ pub struct Sizes {
     pub backends: u32,
     /// Places of the ring arena.
     pub ring_slots: u32,
+    /// Persistence templates of each family.
+    pub templates: u32,
     /// Whether connections may use full NAT: each then needs a place for its local port.
     pub full_nat: FullNat,
 }
@@ -71,6 +74,7 @@ impl Sizes {
             services: settings.max_backends.min(Self::MAX_SERVICES),
             backends: settings.max_backends,
             ring_slots: settings.ring_slots,
+            templates: settings.max_templates,
             full_nat: if settings.local_addresses.is_empty() { FullNat::Off } else { FullNat::On },
         }
     }
@@ -89,8 +93,8 @@ impl Sizes {
         self.services * 4
     }
 
-    /// Bytes that all maps take on a machine with so many possible processors: within a percent
-    /// what the kernel counts.
+    /// Bytes that all maps take on a machine with so many possible processors, once as many
+    /// templates live as can: within a percent what the kernel counts.
     pub fn bytes(&self, processors: usize) -> u64 {
         // What the kernel puts before each key of a hash table, and a bucket of one.
         const ELEMENT: u64 = 48;
@@ -113,6 +117,9 @@ impl Sizes {
             + hash(leads, 16)
             + hash(leads, 32)
             + hash(leads, 24)
+            + hash(self.templates, 8 + 16)
+            + hash(self.templates, 24 + 16)
+            + hash(self.backends, 24 + 8)
             + u64::from(self.services) * of_service
             + u64::from(self.backends) * of_backend
             + u64::from(self.ring_slots) * RING_SLOT_BYTES
@@ -244,6 +251,7 @@ mod tests {
             backends: 16_384,
             ring_slots: 4_194_304,
             full_nat: FullNat::Off,
+            templates: 0,
         };
         // What Linux 6.18 counts for them with two processors: `memlock` of each map's fdinfo.
         let counted: u64 = 209_087_736;
@@ -256,6 +264,7 @@ mod tests {
             Sizes { backends: 16_385, ..sizes },
             Sizes { ring_slots: 4_194_305, ..sizes },
             Sizes { full_nat: FullNat::On, ..sizes },
+            Sizes { templates: 1, ..sizes },
         ] {
             assert!(larger.bytes(2) > estimate, "{larger:?}");
         }

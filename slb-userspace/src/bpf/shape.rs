@@ -108,6 +108,7 @@ mod tests {
         backends: 32,
         ring_slots: 64,
         full_nat: FullNat::On,
+        templates: 128,
     };
 
     #[test]
@@ -122,6 +123,11 @@ mod tests {
         assert_eq!((leads.max_entries, leads.kind), (16, MapType::Hash as u32));
         assert_eq!(shapes["RINGS"].max_entries, 64);
         assert_eq!(shapes["LOCAL_PORTS4"].max_entries, 1088);
+        let templates = shapes["TEMPLATES6"];
+        assert_eq!(
+            (templates.key_size, templates.value_size, templates.max_entries),
+            (24, 16, 128)
+        );
     }
 
     #[test]

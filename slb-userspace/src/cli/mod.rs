@@ -9,6 +9,7 @@ pub mod check;
 mod conns;
 mod drops;
 mod listener;
+mod persistence;
 mod report;
 mod status;
 mod table;
@@ -77,6 +78,9 @@ enum Command {
     Backend(backend::Command),
     /// Show the connection table
     Conns(conns::Filters),
+    /// Look at which client goes to which backend, and forget it
+    #[command(subcommand)]
+    Persistence(persistence::Command),
     /// Show why packets were dropped
     Drops(drops::Selection),
     /// On a backend: let servers see the client's address behind fullnat; needs no daemon
@@ -154,6 +158,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listener(command) => wait_for(listener::run(command, &client, format))?,
         Command::Backend(command) => wait_for(backend::run(command, &client, format))?,
         Command::Conns(filters) => wait_for(conns::run(&filters, &client, format))?,
+        Command::Persistence(command) => wait_for(persistence::run(command, &client, format))?,
         Command::Drops(selection) => wait_for(drops::run(&selection, &client, format))?,
         Command::Toa(command) => toa::run(command, format)?,
     };
@@ -256,6 +261,9 @@ mod tests {
             ("slb toa attach --from 10.0.0.0/33", "e.g. 100.64.0.0/10"),
             ("slb conns --protocol icmp", "tcp, udp"),
             ("slb conns --limit 100001", "1..=100000"),
+            ("slb persistence flush", "<--listener <LISTENER>|--client <CLIENT>|--all>"),
+            ("slb persistence flush --all --client 10.0.0.1", "cannot be used with"),
+            ("slb persistence list --client web1", "e.g. 10.0.0.1"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), i32::from(WRONG_USE));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::{differences, state::State};
 use crate::{
     api::{
-        ApiError, BackendSelector, ChangeReport, Command, ListenerSelector, Warning,
+        ApiError, BackendSelector, ChangeReport, Command, ListenerSelector, TemplateFilter,
+        TemplateFlush, TemplateList, Warning,
         command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight},
     },
     bpf,
@@ -35,6 +36,12 @@ pub(super) async fn answer(state: &mut State, command: Command) {
         Command::Verdicts(reply) => {
             let _ = reply.send(status::verdicts(&state.reconciler).map_err(internal));
         }
+        Command::Templates(filter, reply) => {
+            let _ = reply.send(templates(state, &filter));
+        }
+        Command::TemplatesFlush(flush, reply) => {
+            let _ = reply.send(templates_flush(state, &flush));
+        }
         Command::Reload(reply) => {
             let _ = reply.send(reload(state).await);
         }
@@ -51,6 +58,32 @@ pub(super) async fn answer(state: &mut State, command: Command) {
             let _ = reply.send(backend_set_weight(state, &change).await);
         }
     }
+}
+
+/// Persistence templates of listeners that there are.
+fn templates(state: &State, filter: &TemplateFilter) -> Result<TemplateList, ApiError> {
+    if let Some(wanted) = &filter.listener {
+        listener(state, wanted)?;
+    }
+    let list = status::templates::list(&state.reconciler, filter);
+    list.map_err(|error| ApiError::internal(error.to_string()))
+}
+
+fn templates_flush(state: &mut State, flush: &TemplateFlush) -> Result<ChangeReport, ApiError> {
+    let filter = flush.filter()?;
+    if let Some(wanted) = &filter.listener {
+        listener(state, wanted)?;
+    }
+    let flushed = status::templates::matching(&state.reconciler, &filter)
+        .and_then(|found| state.reconciler.flush_templates(&found))
+        .map_err(|error| ApiError::internal(error.to_string()))?;
+    tracing::info!(flushed, "persistence forgot clients");
+    let changes = match flushed {
+        0 => Vec::new(),
+        1 => vec!["1 template flushed".to_owned()],
+        more => vec![format!("{more} templates flushed")],
+    };
+    Ok(ChangeReport { changes, warnings: Vec::new() })
 }
 
 /// Reads the file again and takes it into use; a bad file changes nothing.

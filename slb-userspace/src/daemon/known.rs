@@ -88,6 +88,7 @@ mod tests {
                 timeouts: Timeouts::new(1, 1, 1, 1),
                 mode: 0,
                 mss: 0,
+                persistence: None,
                 flags: 0,
                 backends: vec![DesiredBackend {
                     endpoint: "10.0.1.11:5353".parse().unwrap(),

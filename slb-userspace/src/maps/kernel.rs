@@ -23,6 +23,7 @@ use super::{
     operation::{Addresses, Operation, Virtual},
     ranges::Ranges,
     table::Table,
+    templates::Templates,
     words::{any_address, number, protocol, words},
 };
 use crate::bpf::{
@@ -54,6 +55,8 @@ pub struct Kernel {
     pub(super) addresses: BpfHashMap<MapData, u64, [u64; 4]>,
     /// The connection tables, read-only.
     pub table: Table,
+    /// The persistence templates.
+    pub templates: Templates,
 }
 
 impl Kernel {
@@ -72,6 +75,7 @@ impl Kernel {
             egress: typed(object, "EGRESS")?,
             locals: Locals::open(object)?,
             table: Table::open(object)?,
+            templates: Templates::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
             leads_v6: typed(object, "SERVICES6")?,
             ranges: Ranges(typed(object, "RANGES")?),
@@ -378,7 +382,7 @@ fn virtual_of(vip: IpAddr, port: [u8; 2], number: u8) -> Option<Virtual> {
     Some(Virtual::port(vip, u16::from_be_bytes(port), protocol(number)?))
 }
 
-fn typed<T>(object: &mut Object, name: &'static str) -> Result<T, Error>
+pub(super) fn typed<T>(object: &mut Object, name: &'static str) -> Result<T, Error>
 where
     T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {

@@ -1,8 +1,8 @@
 //! The kernel's maps as the daemon sees them. [`kernel`] is the only writer; [`operation`] says
 //! what can be written; [`words`] how addresses and protocols are; [`table`] reads the connection
-//! table; [`counters`] adds up the processors; [`locals`] are full NAT's addresses; `vips` gives
-//! each VIP its place, `ranges` the blocks of port ranges theirs; `tunnel_sources` says where outer
-//! headers come from.
+//! table, [`templates`] what persistence remembers; [`counters`] adds up the processors; [`locals`]
+//! are full NAT's addresses; `vips` gives each VIP its place, `ranges` the blocks of port ranges
+//! theirs; `tunnel_sources` says where outer headers come from.
 
 pub mod counters;
 pub mod kernel;
@@ -10,6 +10,7 @@ pub mod locals;
 pub mod operation;
 mod ranges;
 pub mod table;
+pub mod templates;
 mod tunnel_sources;
 mod vips;
 pub mod words;

@@ -12,7 +12,7 @@ use slb_common::{
     service::{self, Timeouts},
 };
 
-use super::{refusal, segments, slow_start::WHOLE};
+use super::{persistence::DesiredPersistence, refusal, segments, slow_start::WHOLE};
 use crate::{
     config::model::{
         Backend, Config, Family, ForwardingMode, Instance, Listener, Protocol, Role, Scheduler,
@@ -45,6 +45,8 @@ pub struct DesiredService {
     pub mode: u8,
     /// Greatest MSS that SYNs may announce; 0: any.
     pub mss: u16,
+    /// Whether a client keeps its backend.
+    pub persistence: Option<DesiredPersistence>,
     /// Bits `SERVICE_*` besides `SERVICE_PRESENT`.
     pub flags: u32,
     /// Its backends.
@@ -158,6 +160,10 @@ fn service_of(
             ticks(listener.timeouts.fin.as_secs()),
             ticks(listener.timeouts.time_wait.as_secs()),
         ),
+        persistence: listener
+            .persistence
+            .as_ref()
+            .map(|persistence| DesiredPersistence::of(persistence, family)),
         mode: segments::mode(listener.mode),
         mss: segments::mss(listener, family, &backends),
         flags: segments::flags(listener)

@@ -10,8 +10,8 @@ use std::{
 use slb_common::{
     next_hop::NextHop,
     service::{
-        self, BACKEND_DOWN, BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, Ring, SERVICE_PRESENT,
-        SERVICE_STOPPED, Service, WEIGHT_UNITS,
+        self, BACKEND_DOWN, BACKEND_PRESENT, BACKEND_SAME_PORT, BACKEND_USABLE, Backend,
+        Persistence, Ring, SERVICE_PRESENT, SERVICE_STOPPED, Service, WEIGHT_UNITS,
     },
 };
 
@@ -20,6 +20,7 @@ use super::{
     arena::Arena,
     desired::{DesiredBackend, DesiredService},
     entrances::{Bits, Leads, Silence, backends, overlapping, vips, virtuals},
+    persistence,
     rings::{self, Candidate, Places},
     slow_start::WHOLE,
 };
@@ -113,8 +114,9 @@ pub fn diff(
 ) -> Result<Plan, NoRoom> {
     let mut planner = Planner::new(applied, room, resting);
     let ids = planner.assign(desired)?;
-    for (service, id) in desired.iter().zip(&ids) {
-        planner.keep(*id, service)?;
+    let groups = persistence::groups(applied, desired, &ids);
+    for ((service, id), persistence) in desired.iter().zip(&ids).zip(groups) {
+        planner.keep(*id, service, persistence)?;
     }
     planner.let_go(&ids);
     planner.follow(hops);
@@ -183,7 +185,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Brings one service and its backends to what they should be.
-    fn keep(&mut self, id: u16, service: &DesiredService) -> Result<(), NoRoom> {
+    fn keep(
+        &mut self,
+        id: u16,
+        service: &DesiredService,
+        persistence: Persistence,
+    ) -> Result<(), NoRoom> {
         let (mut candidates, mut named) = (Vec::new(), Vec::new());
         for backend in &service.backends {
             let slot = self.backend(id, service, backend)?;
@@ -203,6 +210,7 @@ impl<'a> Planner<'a> {
             family: family_number(service.family),
             mode: service.mode,
             mss: service.mss,
+            persistence,
             timeouts: service.timeouts,
             ..Service::default()
         };
@@ -236,7 +244,10 @@ impl<'a> Planner<'a> {
             address: words(backend.endpoint.ip()),
             hop,
             port: backend.endpoint.port().to_be_bytes(),
-            flags: BACKEND_PRESENT | failed(backend.health) | same_port(backend),
+            flags: BACKEND_PRESENT
+                | failed(backend.health)
+                | same_port(backend)
+                | persistence::usable(backend),
             weight: units(service.scheduler, backend),
             service: id,
             generation,
@@ -300,14 +311,16 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Backends that still drain follow their next hops as well.
+    /// Backends that still drain follow their next hops as well; no template leads there any more.
     fn follow(&mut self, hops: &HashMap<IpAddr, NextHop>) {
         for (slot, left) in &self.applied.backends {
-            let known = hops.get(&left.endpoint.ip()).copied();
-            if let Some(hop) = known.filter(|hop| *hop != left.backend.hop)
-                && !self.kept.contains(slot)
-            {
-                let backend = Backend { hop, ..left.backend };
+            if self.kept.contains(slot) {
+                continue;
+            }
+            let hop = hops.get(&left.endpoint.ip()).copied().unwrap_or(left.backend.hop);
+            let flags = left.backend.flags & !BACKEND_USABLE;
+            let backend = Backend { hop, flags, ..left.backend };
+            if backend != left.backend {
                 self.backends.push(Operation::SetBackend { slot: *slot, backend });
             }
         }

@@ -256,7 +256,7 @@ fn mode_family_and_mapping_of_ports_reach_the_maps() {
     assert_eq!((written.port, written.last_port), (8000, 8100));
     let backends: Vec<_> =
         world.memory.backends.values().map(|one| (one.family, one.flags)).collect();
-    let flags = BACKEND_PRESENT | BACKEND_SAME_PORT;
+    let flags = BACKEND_PRESENT | BACKEND_USABLE | BACKEND_SAME_PORT;
     assert_eq!(backends, [(4, flags), (6, flags)]);
     // What is read back is what was wanted: nothing is left to write.
     world.restart();

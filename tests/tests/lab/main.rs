@@ -20,6 +20,7 @@ mod messages;
 mod modes;
 mod next_hops;
 mod no_backend;
+mod persistence;
 mod reload;
 mod restart;
 mod slow_start;

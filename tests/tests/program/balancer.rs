@@ -13,7 +13,8 @@ use slb_common::{
     Answer, Verdict,
     next_hop::{HOP_VALID, NextHop},
     service::{
-        BACKEND_DOWN, BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, Ring, Service, scheduler,
+        BACKEND_DOWN, BACKEND_PRESENT, BACKEND_SAME_PORT, BACKEND_USABLE, Backend, Ring, Service,
+        scheduler,
     },
 };
 use slb_tests::packets::{Mac, Packet};
@@ -153,6 +154,7 @@ impl Balancer {
             last_port: listener.last_port.unwrap_or(vip.port()),
             mode: listener.mode,
             mss: listener.mss,
+            persistence: listener.persistence,
             timeouts: listener.timeouts,
             ..Service::default()
         };
@@ -174,6 +176,7 @@ impl Balancer {
             hop,
             port: target.address.port().to_be_bytes(),
             flags: BACKEND_PRESENT
+                | if target.usable { BACKEND_USABLE } else { 0 }
                 | if target.failed { BACKEND_DOWN } else { 0 }
                 | if target.same_port { BACKEND_SAME_PORT } else { 0 },
             weight: target.weight,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use slb_common::{
     connection::ticks,
-    service::{SERVICE_PRESENT, Timeouts, mode, scheduler},
+    service::{Persistence, SERVICE_PRESENT, Timeouts, mode, scheduler},
 };
 use slb_tests::packets::Mac;
 use slb_userspace::config::model::Protocol;
@@ -23,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) mtu: u16,
     /// It keeps the port of a packet.
     pub(crate) same_port: bool,
+    /// False: no new connections, whatever the ring says.
+    pub(crate) usable: bool,
     /// How often its slot has been used before.
     pub(crate) generation: u8,
     /// Its health check has failed.
@@ -45,6 +47,7 @@ impl Target {
             interface: ELSEWHERE,
             mtu: 0,
             same_port: false,
+            usable: true,
             generation: 0,
             failed: false,
         }
@@ -64,6 +67,7 @@ pub(crate) struct Listener {
     pub(crate) flags: u32,
     pub(crate) mss: u16,
     pub(crate) timeouts: Timeouts,
+    pub(crate) persistence: Persistence,
     pub(crate) backends: Vec<Target>,
 }
 
@@ -79,6 +83,7 @@ impl Listener {
             flags: SERVICE_PRESENT,
             mss: 0,
             timeouts: Timeouts::new(ticks(900), ticks(60), ticks(60), ticks(60)),
+            persistence: Persistence::default(),
             backends: backends.iter().copied().map(Target::new).collect(),
         }
     }

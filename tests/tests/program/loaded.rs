@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use slb_common::{
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, endpoint},
     next_hop::NextHop,
@@ -32,6 +32,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const SERVICES: u32 = 64;
 /// Backend slots.
 pub(crate) const BACKENDS: u32 = 64;
+/// Persistence templates of each family.
+pub(crate) const TEMPLATES: u32 = 1024;
 /// Words of a scheduler's cursor.
 const CURSOR_WORDS: usize = 8;
 
@@ -42,6 +44,9 @@ static IDLE: Mutex<BTreeMap<u32, Vec<Loaded>>> = Mutex::new(BTreeMap::new());
 pub(crate) struct Loaded {
     pub(crate) object: Object,
     pub(crate) kernel: Kernel,
+    /// The templates, to write what time would.
+    pub(crate) templates_v4: HashMap<MapData, [u64; 1], [u64; 2]>,
+    pub(crate) templates_v6: HashMap<MapData, [u64; 3], [u64; 2]>,
     cursors: Array<MapData, [u64; CURSOR_WORDS]>,
     local_ports_v4: HashMap<MapData, [u64; 2], u64>,
     local_ports_v6: HashMap<MapData, [u64; 6], u64>,
@@ -79,15 +84,32 @@ impl Loaded {
             backends: BACKENDS,
             ring_slots: 70_000,
             full_nat: FullNat::On,
+            templates: TEMPLATES,
         };
         let mut object = Object::load_private(bpf::OBJECT, sizes).unwrap();
         object.load_stages().unwrap();
+        let again = |name| match object.map(name).unwrap() {
+            Map::HashMap(map) => Map::HashMap(MapData::from_id(map.info().unwrap().id()).unwrap()),
+            _ => panic!("{name} is no hash map"),
+        };
+        let templates_v4 = HashMap::try_from(again("TEMPLATES4")).unwrap();
+        let templates_v6 = HashMap::try_from(again("TEMPLATES6")).unwrap();
         let kernel = Kernel::open(&mut object).unwrap();
         let cursors = Array::try_from(object.take_map("CURSORS").unwrap()).unwrap();
         let local_ports_v4 = HashMap::try_from(object.take_map("LOCAL_PORTS4").unwrap()).unwrap();
         let local_ports_v6 = HashMap::try_from(object.take_map("LOCAL_PORTS6").unwrap()).unwrap();
         let answers = PerCpuArray::try_from(object.take_map("ANSWER_BUCKETS").unwrap()).unwrap();
-        Self { object, kernel, cursors, local_ports_v4, local_ports_v6, answers, buckets }
+        Self {
+            object,
+            kernel,
+            templates_v4,
+            templates_v6,
+            cursors,
+            local_ports_v4,
+            local_ports_v6,
+            answers,
+            buckets,
+        }
     }
 
     /// Makes every map what it was when it was new.
@@ -100,6 +122,11 @@ impl Loaded {
         self.kernel.set_egress(&BTreeMap::new()).unwrap();
         self.kernel.set_own_addresses(&BTreeMap::new()).unwrap();
         self.fill_answer_buckets();
+        let keys: Vec<_> = self.templates_v4.keys().map(Result::unwrap).collect();
+        keys.iter().for_each(|key| self.templates_v4.remove(key).unwrap());
+        let keys: Vec<_> = self.templates_v6.keys().map(Result::unwrap).collect();
+        keys.iter().for_each(|key| self.templates_v6.remove(key).unwrap());
+        self.kernel.templates.set_shared(&BTreeMap::new()).unwrap();
         self.zero::<[u64; BUCKET_WORDS_V4]>("CONNECTIONS4");
         self.zero::<[u64; BUCKET_WORDS_V6]>("CONNECTIONS6");
         self.zero::<Service>("SERVICES");

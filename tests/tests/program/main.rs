@@ -19,6 +19,7 @@ mod lifetimes;
 mod links;
 mod malformed;
 mod passing;
+mod persistence;
 mod quic;
 mod random;
 mod ranges;

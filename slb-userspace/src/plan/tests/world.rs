@@ -289,6 +289,7 @@ pub(in crate::plan) fn service(
         timeouts: Timeouts::new(3000, 100, 200, 200),
         mode: 0,
         mss: 0,
+        persistence: None,
         flags: 0,
         backends: backends
             .iter()
