@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use slb_common::{
     next_hop::NextHop,
     service::{
-        self, BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, SERVICE_PRESENT, SERVICE_STOPPED,
+        self, BACKEND_PRESENT, BACKEND_SAME_PORT, BACKEND_USABLE, Backend, SERVICE_PRESENT,
+        SERVICE_STOPPED,
     },
 };
 
