@@ -3,6 +3,7 @@
 //! once, as plain bytes without padding.
 #![no_std]
 
+pub mod admission;
 pub mod answer;
 pub mod connection;
 pub mod hash;

@@ -262,8 +262,7 @@ pub struct Instance {
 pub const INSTANCE_PRESENT: u32 = 1;
 
 /// Value of the arrays `METERS_SERVICES`, `METERS_INSTANCES` and `METERS_BACKENDS`: the buckets'
-/// state, by processors together. Each word is the time, in nanoseconds of the monotonic clock, at
-/// which the bucket is full again (GCRA, ITU-T I.371).
+/// state, by processors together: words of [`crate::admission::Bucket`].
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]

@@ -133,6 +133,26 @@ verdicts! {
     /// Full NAT: no local port is free toward this backend, as far as was looked. Add addresses to
     /// `dataplane.local_addresses`, or backends.
     DropNoLocalPort = "no_local_port", Drop;
+    /// The client's address is not on the listener's allow list, or on its deny list.
+    DropAcl = "acl", Drop;
+    /// The listener has as many connections as its limits allow.
+    DropConnectionLimit = "connection_limit", Drop;
+    /// The listener has taken as many new connections in this second as its limits allow.
+    DropRateLimit = "rate_limit", Drop;
+    /// The client's prefix has as many connections as the listener allows each.
+    DropClientConnectionLimit = "client_connection_limit", Drop;
+    /// The client's prefix has opened as many connections in this second as the listener allows.
+    DropClientRateLimit = "client_rate_limit", Drop;
+    /// The instance has as many connections as its specification allows.
+    DropInstanceConnectionLimit = "instance_connection_limit", Drop;
+    /// The instance has taken as many new connections in this second as its specification allows.
+    DropInstanceRateLimit = "instance_rate_limit", Drop;
+    /// Every usable backend has reached its limits.
+    DropBackendLimit = "backend_limit", Drop;
+    /// Above the bandwidth of the listener or of its instance.
+    DropBandwidth = "bandwidth", Drop;
+    /// Too much comes for the VIP: nothing is let through to it for a while (`slb blackhole list`).
+    DropBlackholed = "blackholed", Drop;
     /// The connection table has no place left: raise `max_connections`.
     DropTableFull = "table_full", Drop;
     /// One client endpoint holds all the places it may have in the table.

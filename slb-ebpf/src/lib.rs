@@ -16,6 +16,8 @@ pub mod tcp_options;
 pub mod toa;
 
 #[cfg(target_arch = "bpf")]
+pub mod admission;
+#[cfg(target_arch = "bpf")]
 pub mod answer;
 #[cfg(target_arch = "bpf")]
 pub mod batch;

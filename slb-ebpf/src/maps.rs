@@ -4,24 +4,26 @@
 mod store;
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
 };
 use slb_common::{
     Answer, Verdict,
+    admission::{AclKey4, AclKey6, ClientKey, ClientState, RefusedCounters, UNIT_SHIFT},
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
     range::RangeKey,
     service::{
-        AddressBitmap, Backend, Counters, Gauges, Instance, SERVICE_PRESENT, Service, ServiceKey4,
-        ServiceKey6,
+        AddressBitmap, Backend, Counters, Gauges, Instance, Meter, SERVICE_PRESENT, Service,
+        ServiceKey4, ServiceKey6,
     },
     stage::Handover,
     template::{SharedBackend, Template},
     vip::{
-        InterfaceAddresses, LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings, VipState,
+        InterfaceAddresses, LOCALS as LOCAL_ADDRESSES, LocalAddress, LocalKey, Settings,
+        VipCounters, VipState,
     },
 };
 
@@ -69,6 +71,18 @@ pub static GAUGES_SERVICES: Array<Gauges, 1024, MAPPED> = Array::new();
 pub static GAUGES_INSTANCES: Array<Gauges, 1024, MAPPED> = Array::new();
 #[btf_map]
 pub static INSTANCES: Array<Instance, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static METERS_SERVICES: Array<Meter, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static METERS_INSTANCES: Array<Meter, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static METERS_BACKENDS: Array<Meter, 1024, MAPPED> = Array::new();
+#[btf_map]
+pub static ACL4: LpmTrie<AclKey4, u32, 1024> = LpmTrie::new();
+#[btf_map]
+pub static ACL6: LpmTrie<AclKey6, u32, 1024> = LpmTrie::new();
+#[btf_map]
+pub static CLIENTS: LruHashMap<ClientKey, ClientState, 1024> = LruHashMap::new();
 #[btf_map]
 pub static BITMAPS: Array<AddressBitmap, 3, MAPPED> = Array::new();
 #[btf_map]
@@ -140,6 +154,11 @@ pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_SERVICES: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
+pub static COUNT_REFUSED: PerCpuArray<RefusedCounters, 1024> = PerCpuArray::new();
+#[btf_map]
+pub static COUNT_VIPS: PerCpuArray<VipCounters, { slb_common::vip::VIP_STATES as usize }> =
+    PerCpuArray::new();
+#[btf_map]
 pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::new();
 
 /// Ticks of the monotonic clock; the coarse one costs a ninth of the exact one.
@@ -178,6 +197,13 @@ pub fn errand<const W: usize>() -> Option<&'static mut Errand<W>> {
     // SAFETY: the map gave the pointer to this processor's own copy, any words are an `Errand`, and
     // a program follows one error at a time.
     ERRORS.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
+}
+
+/// The time as buckets count it.
+#[inline(always)]
+pub fn units() -> u64 {
+    // SAFETY: as in `tick`.
+    unsafe { bpf_ktime_get_coarse_ns() << UNIT_SHIFT }
 }
 
 /// A service that exists.

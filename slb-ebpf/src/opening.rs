@@ -7,14 +7,15 @@ use slb_common::{
     connection::{
         Seen, Ties, Translation, endpoint, endpoint_address, endpoint_extra, endpoint_port,
     },
-    service::{BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, mode, scheduler},
+    service::{BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, Service, mode, scheduler},
 };
 
 use crate::{
+    admission::{acl, backends, limits},
     connections::insert::{New, Refused, open},
     forward::toa,
     handover, local_ports,
-    maps::{self, Maps, backend_of},
+    maps::{self, Maps, backend_of, service_of},
     neighbours,
     packet::{Frame, Step},
     parse::{
@@ -46,14 +47,14 @@ pub fn run(context: &XdpContext) -> Verdict {
 /// IPv4, on a stack frame of its own.
 #[inline(never)]
 fn prepare_v4(context: &XdpContext) -> Step<()> {
-    let (packet, _) = pipeline::parse::<1>(context)?;
+    let (packet, _) = pipeline::parse::<1, false>(context)?;
     elsewhere(&packet, prepare(context, &packet))
 }
 
 /// IPv6, likewise.
 #[inline(never)]
 fn prepare_v6(context: &XdpContext) -> Step<()> {
-    let (packet, _) = pipeline::parse::<3>(context)?;
+    let (packet, _) = pipeline::parse::<3, false>(context)?;
     elsewhere(&packet, prepare(context, &packet))
 }
 
@@ -84,6 +85,7 @@ fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()>
     new.translation =
         Translation::of_mode(service.mode).with_marks(toa::marks(service.mode, protocol));
     new.state = services::admit(service, protocol, &packet.ports)?;
+    acl::admit::<W>(id, service, source)?;
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
@@ -125,62 +127,87 @@ fn enter_v6() -> Step<()> {
     enter::<3>()
 }
 
-/// Backend and entry. What the connection was tied to is given back if none was made.
+/// Limits, backend and entry. What the connection was tied to is given back if none was made.
 #[inline(always)]
 fn enter<const W: usize>() -> Step<()> {
     let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
-    let entered = draw_and_open(new);
+    let (id, client) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
+    let service = service_of(id).ok_or(Verdict::DropInternal)?;
+    let ticket = limits::enter(id, service, client)?;
+    new.ties = ticket.tied(new.ties);
+    let entered = draw_and_open(id, service, new);
     if entered != Ok(Entered::Here) {
         verified::give_back(new);
     }
+    limits::leave(id, service, ticket, client, entered == Ok(Entered::Here));
     entered.map(|_| ())
 }
 
-/// Who made the entry.
+/// What became of a backend that was drawn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entered {
-    /// This packet.
+    /// This packet made the entry.
     Here,
-    /// Another one of the connection, which was quicker.
+    /// Another packet of the connection was quicker.
     Elsewhere,
+    /// The slot is somebody else's by now.
+    Gone,
+    /// The client reaches it already, by another VIP.
+    TupleInUse,
 }
 
 /// Draws a backend and makes the entry.
 #[inline(always)]
-fn draw_and_open<const W: usize>(new: &mut New<W>) -> Step<Entered> {
-    let (id, source) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
-    let now = new.seen.tick();
+fn draw_and_open<const W: usize>(id: u16, service: &Service, new: &mut New<W>) -> Step<Entered> {
     let drawing = maps::draw().ok_or(Verdict::DropInternal)?;
     let (mut attempt, mut refused) = (0, NOBODY);
     while attempt < ATTEMPTS {
         let draw = Draw { attempt, refused, ..*drawing };
-        let slot = verified::choose(new, draw).ok_or(Verdict::DropNoBackend)?;
+        let drawn = match verified::choose(new, draw) {
+            Some(slot) => slot,
+            None => return Err(backends::nobody(id, service, refused)),
+        };
+        let (slot, held) = backends::enter(id, service, drawn, drawing.hash)?;
         attempt += 1;
-        let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
-        if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
-            continue;
-        }
-        if same(backend.address, source) && new.translation.mode() != mode::FULL_NAT {
-            return Err(Verdict::DropHairpin);
-        }
-        new.backend = answering(new, backend);
-        new.seen = Seen::new(now, slot, backend.generation);
-        local_ports::tie(new)?;
-        let opened = open(Maps, new, now);
-        local_ports::settle(new, opened);
-        match opened {
-            Ok(_line) => {
-                stats::connection(id, slot);
-                return Ok(Entered::Here);
-            }
-            Err(Refused::TupleInUse) => refused = slot,
-            Err(Refused::Exists) => return Ok(Entered::Elsewhere),
-            Err(Refused::ClientFull) => return Err(Verdict::DropClientFull),
-            Err(Refused::Full) => return Err(Verdict::DropTableFull),
-            Err(Refused::Contended) => return Err(Verdict::DropContended),
+        let entered = open_at(id, slot, new);
+        backends::leave(slot, held);
+        match entered? {
+            Entered::Gone => {}
+            Entered::TupleInUse => refused = slot,
+            entered => return Ok(entered),
         }
     }
     Err(if refused == NOBODY { Verdict::DropNoBackend } else { Verdict::DropTupleInUse })
+}
+
+/// Makes the entry toward one backend.
+#[inline(always)]
+fn open_at<const W: usize>(id: u16, slot: u32, new: &mut New<W>) -> Step<Entered> {
+    let now = new.seen.tick();
+    let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
+    if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
+        return Ok(Entered::Gone);
+    }
+    let full_nat = new.translation.mode() == mode::FULL_NAT;
+    if same(backend.address, endpoint_address(&new.client)) && !full_nat {
+        return Err(Verdict::DropHairpin);
+    }
+    new.backend = answering(new, backend);
+    new.seen = Seen::new(now, slot, backend.generation);
+    local_ports::tie(new)?;
+    let opened = open(Maps, new, now);
+    local_ports::settle(new, opened);
+    match opened {
+        Ok(_line) => {
+            stats::connection(id, slot);
+            Ok(Entered::Here)
+        }
+        Err(Refused::Exists) => Ok(Entered::Elsewhere),
+        Err(Refused::TupleInUse) => Ok(Entered::TupleInUse),
+        Err(Refused::ClientFull) => Err(Verdict::DropClientFull),
+        Err(Refused::Full) => Err(Verdict::DropTableFull),
+        Err(Refused::Contended) => Err(Verdict::DropContended),
+    }
 }
 
 /// The endpoint that a backend answers by: in dr and tunnel the VIP's. Extra: the next hop to the

@@ -10,6 +10,7 @@ use slb_common::{
 };
 
 use crate::{
+    admission::{bandwidth, blackhole},
     connections::{
         line::Line,
         lookup::{Entry, at},
@@ -53,20 +54,22 @@ pub fn run<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
 /// IPv4, on a stack frame of its own: BPF has 512 bytes for a chain of calls.
 #[inline(never)]
 fn run_v4<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
-    let (packet, side) = parse::<1>(context)?;
+    let (packet, side) =
+        if RARE { parse::<1, false>(context)? } else { parse::<1, true>(context)? };
     balance::<1, RARE>(context, &packet, side, look)
 }
 
 /// IPv6, likewise.
 #[inline(never)]
 fn run_v6<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
-    let (packet, side) = parse::<3>(context)?;
+    let (packet, side) =
+        if RARE { parse::<3, false>(context)? } else { parse::<3, true>(context)? };
     balance::<3, RARE>(context, &packet, side, look)
 }
 
-/// A packet that may be ours.
+/// A packet that may be ours. `FIRST`: no program has seen it before.
 #[inline(always)]
-pub fn parse<const W: usize>(context: &XdpContext) -> Step<(Packet<W>, Side)> {
+pub fn parse<const W: usize, const FIRST: bool>(context: &XdpContext) -> Step<(Packet<W>, Side)> {
     let frame = Frame::of(context);
     let link = link::link(frame)?;
     let addresses = parse::addresses::<W>(frame, link.at()).map_err(|Short| Verdict::PassShort)?;
@@ -76,6 +79,9 @@ pub fn parse<const W: usize>(context: &XdpContext) -> Step<(Packet<W>, Side)> {
         Err(_) if icmp::follows::<W>(frame, link.at()) => return Err(Verdict::ToIcmp),
         Err(verdict) => return Err(verdict),
     };
+    if FIRST && side == Side::Vip {
+        blackhole::watch(addresses.destination, frame.length().wrapping_sub(link.at()) as u64)?;
+    }
     let network = parse::network::<W>(frame, link.at())
         .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
     if network.protocol == icmp::protocol::<W>() {
@@ -125,6 +131,8 @@ fn balance<const W: usize, const RARE: bool>(
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
+    let bytes = u64::from(packet.network.length);
+    bandwidth::pass(entry.service(), side, bytes)?;
     let mut hop = NextHop::default();
     match side {
         Side::Vip if look != Look::Opened && leaves(packet, &entry) => return Err(Verdict::ToOpen),
@@ -149,7 +157,6 @@ fn balance<const W: usize, const RARE: bool>(
         hop: &hop,
     };
     forward::send::<W>(context, &packet.link, packet.network.length as u16, &way)?;
-    let bytes = u64::from(packet.network.length);
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);
     Ok(hop.interface)
 }

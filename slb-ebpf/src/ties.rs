@@ -2,7 +2,7 @@
 
 use slb_common::connection::{endpoint_address, offset};
 
-use crate::{connections::line::Line, local_ports, verified};
+use crate::{admission::clients, connections::line::Line, local_ports, verified};
 
 /// Gives back what the entry of a line was tied to; nobody else writes the line meanwhile.
 #[inline(always)]
@@ -15,5 +15,8 @@ pub fn untie<const W: usize>(line: Line<W>) {
     if ties.template_prefix() != 0 {
         let client = endpoint_address(&line.endpoint(offset::CLIENT));
         verified::release::<W>(client, ties.group(), ties.template_prefix());
+    }
+    if ties.client_prefix() != 0 {
+        clients::untie(line, ties.client_prefix());
     }
 }

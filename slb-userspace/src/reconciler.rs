@@ -269,6 +269,8 @@ fn read(kernel: &Kernel) -> Applied {
     });
     let slots = (0..kernel.max_backends()).map(|slot| (slot, kernel.backend(slot)));
     let mut applied = Applied::adopted(present.collect(), slots, kernel.leads());
+    applied.instances = kernel.instances();
+    applied.adopt_lists(kernel.lists());
     applied.vips = kernel.vips();
     let stopped =
         |vip: &IpAddr| kernel.vip_state(*vip).is_some_and(|state| state.flags & VIP_STOPPED != 0);

@@ -5,6 +5,7 @@ use slb_common::service::Ring;
 
 use super::{Load, Places, least_connections::Measure};
 use crate::{
+    admission::backends,
     atomic,
     maps::{CURSORS, GAUGES, RINGS, backend_of},
     verified,
@@ -28,7 +29,10 @@ impl Places for ServicePlaces {
     #[inline(always)]
     fn load(self, slot: u32) -> Option<Load> {
         let gauges = GAUGES.get_ptr(slot)?;
-        let weight = backend_of(slot)?.weight;
+        let weight = match backends::full(slot, gauges) {
+            true => 0,
+            false => backend_of(slot)?.weight,
+        };
         // SAFETY: the map gave the pointer; the fields are aligned words.
         let (active, opening, closing) = unsafe {
             (

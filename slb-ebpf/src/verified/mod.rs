@@ -3,6 +3,7 @@
 //! to plain structs; the safe functions around them give those their meaning. What they return is
 //! unknown to the verifier, so it is made unknown to the compiler too ([`unknown`]).
 
+mod admission;
 mod ending;
 mod full_nat;
 mod parsing;
@@ -10,6 +11,7 @@ mod slow_path;
 mod table;
 mod templates;
 
+pub use admission::{enter, enter_client, leave_client, meter, reserve, room, take_one};
 pub use ending::{adjust, close, untie};
 pub use full_nat::{
     assign_port, claim_port, edit_option, edit_syn, insert_toa, release_port, take_port,

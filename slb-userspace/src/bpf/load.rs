@@ -22,7 +22,7 @@ use super::{
 type SizeOf = fn(&Sizes) -> u32;
 
 /// Maps whose size the settings decide.
-pub(super) const SIZED: [(&str, SizeOf); 23] = [
+pub(super) const SIZED: [(&str, SizeOf); 30] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),
@@ -39,6 +39,13 @@ pub(super) const SIZED: [(&str, SizeOf); 23] = [
     ("GAUGES_SERVICES", |sizes| sizes.services),
     ("GAUGES_INSTANCES", |sizes| sizes.services),
     ("INSTANCES", |sizes| sizes.services),
+    ("METERS_SERVICES", |sizes| sizes.services),
+    ("METERS_INSTANCES", |sizes| sizes.services),
+    ("METERS_BACKENDS", |sizes| sizes.backends),
+    ("COUNT_REFUSED", |sizes| sizes.services),
+    ("ACL4", Sizes::acl_places),
+    ("ACL6", Sizes::acl_places),
+    ("CLIENTS", Sizes::clients),
     ("SEQUENCES4", |sizes| sizes.buckets_v4 * WAYS),
     ("SEQUENCES6", |sizes| sizes.buckets_v6 * WAYS),
     ("LOCAL_PORTS4", |sizes| sizes.local_ports(sizes.buckets_v4)),
@@ -49,7 +56,7 @@ pub(super) const SIZED: [(&str, SizeOf); 23] = [
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 32] = [
+pub const PINNED: [&str; 40] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
@@ -71,6 +78,14 @@ pub const PINNED: [&str; 32] = [
     "GAUGES_SERVICES",
     "GAUGES_INSTANCES",
     "INSTANCES",
+    "METERS_SERVICES",
+    "METERS_INSTANCES",
+    "METERS_BACKENDS",
+    "ACL4",
+    "ACL6",
+    "CLIENTS",
+    "COUNT_REFUSED",
+    "COUNT_VIPS",
     "SETTINGS",
     "VIP_STATES",
     "SEQUENCES4",

@@ -13,10 +13,11 @@ mod shape;
 use std::path::PathBuf;
 
 use slb_common::{
+    admission::{ClientKey, ClientState, RefusedCounters},
     connection::WAYS,
     next_hop::{CLIENT_HOPS, NextHop},
-    service::{AddressBitmap, Backend, Counters, Gauges, Instance, Service},
-    vip::{LOCALS, LocalAddress, VIP_STATES, VipState},
+    service::{AddressBitmap, Backend, Counters, Gauges, Instance, Meter, Service},
+    vip::{LOCALS, LocalAddress, VIP_STATES, VipCounters, VipState},
 };
 
 use crate::config::model::DataplaneSettings;
@@ -46,6 +47,8 @@ pub struct Sizes {
     pub ring_slots: u32,
     /// Persistence templates of each family.
     pub templates: u32,
+    /// Entries of access lists.
+    pub acl_entries: u32,
     /// Whether connections may use full NAT: each then needs a place for its local port.
     pub full_nat: FullNat,
 }
@@ -75,6 +78,7 @@ impl Sizes {
             backends: settings.max_backends,
             ring_slots: settings.ring_slots,
             templates: settings.max_templates,
+            acl_entries: settings.max_acl_entries,
             full_nat: if settings.local_addresses.is_empty() { FullNat::Off } else { FullNat::On },
         }
     }
@@ -93,6 +97,18 @@ impl Sizes {
         self.services * 4
     }
 
+    /// Places for entries of access lists, of which a list that changes needs some twice. They
+    /// take memory when they are used.
+    pub const fn acl_places(&self) -> u32 {
+        self.acl_entries.saturating_mul(2)
+    }
+
+    /// Prefixes of clients whose connections are counted: one for every sixteen connections.
+    pub const fn clients(&self) -> u32 {
+        let clients = (self.buckets_v4 + self.buckets_v6) / 4;
+        if clients < 1024 { 1024 } else { clients }
+    }
+
     /// Bytes that all maps take on a machine with so many possible processors, once as many
     /// templates live as can: within a percent what the kernel counts.
     pub fn bytes(&self, processors: usize) -> u64 {
@@ -105,11 +121,15 @@ impl Sizes {
         };
         // One pointer finds the copies of all processors.
         let counters = (size_of::<Counters>() * processors + size_of::<u64>()) as u64;
+        let refused = (size_of::<RefusedCounters>() * processors + size_of::<u64>()) as u64;
         let of_service = (size_of::<Service>() + 2 * size_of::<Gauges>() + size_of::<Instance>())
             as u64
             + CURSOR_BYTES
+            + 2 * size_of::<Meter>() as u64
+            + refused
             + counters;
-        let of_backend = (size_of::<Backend>() + size_of::<Gauges>()) as u64 + counters;
+        let of_backend =
+            (size_of::<Backend>() + size_of::<Gauges>() + size_of::<Meter>()) as u64 + counters;
         let leads = self.leads();
         // Lines, and a word of sequence numbers for each.
         u64::from(self.buckets_v4) * (256 + 32)
@@ -120,6 +140,7 @@ impl Sizes {
             + hash(self.templates, 8 + 16)
             + hash(self.templates, 24 + 16)
             + hash(self.backends, 24 + 8)
+            + hash(self.clients(), (size_of::<ClientKey>() + size_of::<ClientState>()) as u64)
             + u64::from(self.services) * of_service
             + u64::from(self.backends) * of_backend
             + u64::from(self.ring_slots) * RING_SLOT_BYTES
@@ -129,6 +150,7 @@ impl Sizes {
             + 3 * size_of::<AddressBitmap>() as u64
             + u64::from(CLIENT_HOPS) * size_of::<NextHop>() as u64
             + u64::from(VIP_STATES) * size_of::<VipState>() as u64
+            + u64::from(VIP_STATES) * (size_of::<VipCounters>() * processors + 8) as u64
     }
 }
 
@@ -252,9 +274,10 @@ mod tests {
             ring_slots: 4_194_304,
             full_nat: FullNat::Off,
             templates: 0,
+            acl_entries: 200_000,
         };
         // What Linux 6.18 counts for them with two processors: `memlock` of each map's fdinfo.
-        let counted: u64 = 209_087_736;
+        let counted: u64 = 253_143_440;
         let estimate = sizes.bytes(2);
         assert!(estimate.abs_diff(counted) <= counted / 100, "{estimate} of {counted}");
         for larger in [
@@ -268,7 +291,8 @@ mod tests {
         ] {
             assert!(larger.bytes(2) > estimate, "{larger:?}");
         }
-        // Two counters of 40 bytes more for each processor.
-        assert_eq!(sizes.bytes(3) - estimate, 16_384 * 2 * 40);
+        // For each processor two counters of 40 bytes more and the refusals' 144, and one of each VIP.
+        let of_processor = 16_384 * (2 * 40 + 144) + 4096 * 16;
+        assert_eq!(sizes.bytes(3) - estimate, of_processor);
     }
 }

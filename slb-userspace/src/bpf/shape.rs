@@ -109,6 +109,7 @@ mod tests {
         ring_slots: 64,
         full_nat: FullNat::On,
         templates: 128,
+        acl_entries: 16,
     };
 
     #[test]

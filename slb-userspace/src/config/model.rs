@@ -22,8 +22,8 @@ pub use self::{
     health::{CheckKind, HealthCheck, HttpCheck, HttpMethod},
     limits::{BackendLimits, Bandwidth, Blackhole, ClientLimits, Limits, Specification},
     options::{
-        Acl, AclKind, MssClamp, NoBackend, OnBackendDown, Persistence, SynDefence, SynDefenceMode,
-        TcpTimestamps,
+        AccessList, Acl, AclKind, MssClamp, NoBackend, OnBackendDown, Persistence, SynDefence,
+        SynDefenceMode, TcpTimestamps,
     },
     words::status_classes,
 };

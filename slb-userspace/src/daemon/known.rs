@@ -59,12 +59,13 @@ mod tests {
         time::Duration,
     };
 
-    use slb_common::service::Timeouts;
+    use slb_common::service::{Limits, Timeouts};
 
     use super::*;
     use crate::{
         config::model::{Family, Protocol, Scheduler},
         plan::{
+            admission::Admission,
             desired::{DesiredBackend, DesiredService},
             diff::{Room, diff},
             slow_start::WHOLE,
@@ -90,6 +91,7 @@ mod tests {
                 mss: 0,
                 persistence: None,
                 flags: 0,
+                admission: Admission::default(),
                 backends: vec![DesiredBackend {
                     endpoint: "10.0.1.11:5353".parse().unwrap(),
                     maps_ports: false,
@@ -99,6 +101,7 @@ mod tests {
                     usable: false,
                     health: *health,
                     hop: None,
+                    limits: Limits::default(),
                 }],
             })
             .collect();

@@ -18,6 +18,7 @@ use slb_common::{
 use zerocopy::transmute;
 
 use super::{
+    admission,
     counters::{COUNTER_WORDS, Counted},
     locals::Locals,
     operation::{Addresses, Operation, Virtual},
@@ -53,6 +54,7 @@ pub struct Kernel {
     locals: Locals,
     count_answers: PerCpuArray<MapData, u64>,
     pub(super) addresses: BpfHashMap<MapData, u64, [u64; 4]>,
+    pub(super) admission: admission::Maps,
     /// The connection tables, read-only.
     pub table: Table,
     /// The persistence templates.
@@ -74,6 +76,7 @@ impl Kernel {
             client_hops: object.mapping("HOPS_CLIENTS", Access::Write)?,
             egress: typed(object, "EGRESS")?,
             locals: Locals::open(object)?,
+            admission: admission::Maps::open(object)?,
             table: Table::open(object)?,
             templates: Templates::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
@@ -101,6 +104,9 @@ impl Kernel {
             Operation::SetService { service, to } => {
                 self.services.set(u32::from(*service), to);
             }
+            Operation::SetInstance { place, to } => self.set_instance(*place, to),
+            Operation::FillList { number, list } => self.fill_list(*number, list)?,
+            Operation::DropList { number, list } => self.drop_list(*number, list)?,
             Operation::SetAddresses { which, addresses } => {
                 self.set_addresses(*which, addresses)?
             }
@@ -283,6 +289,7 @@ impl Kernel {
     /// # Errors
     /// The kernel's.
     pub fn forget_service(&mut self, service: u16) -> Result<(), Error> {
+        self.forget_refused(service)?;
         let zero = zeroes().map_err(|error| map_error("COUNT_SERVICES", &error))?;
         self.count_services
             .set(u32::from(service), zero, 0)

@@ -2,10 +2,13 @@
 //! what can be written; [`words`] how addresses and protocols are; [`table`] reads the connection
 //! table, [`templates`] what persistence remembers; [`counters`] adds up the processors; [`locals`]
 //! are full NAT's addresses; `vips` gives each VIP its place, `ranges` the blocks of port ranges
-//! theirs; `tunnel_sources` says where outer headers come from.
+//! theirs; `tunnel_sources` says where outer headers come from; `lists` and `admission` hold what
+//! admission is about.
 
+mod admission;
 pub mod counters;
 pub mod kernel;
+mod lists;
 pub mod locals;
 pub mod operation;
 mod ranges;

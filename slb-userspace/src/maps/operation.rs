@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use slb_common::service::{Backend, Service};
+use slb_common::service::{Backend, Instance, Service};
 
-use crate::config::model::Protocol;
+use crate::config::model::{AccessList, Protocol};
 
 /// What leads to a service: one VIP's port, or a block of its ports. A block has a power of two of
 /// them and begins at a multiple of that, so that they are those with the same first bits.
@@ -94,6 +94,27 @@ pub enum Operation {
         service: u16,
         /// What it becomes.
         to: Service,
+    },
+    /// Write the place of an instance.
+    SetInstance {
+        /// Place.
+        place: u16,
+        /// What it becomes.
+        to: Instance,
+    },
+    /// Write an access list that no service uses.
+    FillList {
+        /// Its number.
+        number: u32,
+        /// Its entries.
+        list: AccessList,
+    },
+    /// Remove an access list that no service uses any more.
+    DropList {
+        /// Its number.
+        number: u32,
+        /// Its entries.
+        list: AccessList,
     },
     /// Make a bitmap stand for exactly these addresses.
     SetAddresses {

@@ -6,10 +6,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use slb_common::service::{BACKEND_PRESENT, Backend, Gauges, SERVICE_PRESENT, Service};
+use slb_common::service::{
+    BACKEND_PRESENT, Backend, Gauges, INSTANCE_PRESENT, Instance, SERVICE_PRESENT, Service,
+};
 
 use crate::{
-    config::model::Family,
+    config::model::{AccessList, Family},
     maps::{
         operation::{Addresses, Operation, Virtual},
         words::address,
@@ -33,6 +35,10 @@ pub struct Applied {
     pub stopped_vips: BTreeSet<IpAddr>,
     /// Backend addresses whose bits are set.
     pub backend_addresses: BTreeSet<IpAddr>,
+    /// Instances in use, by place.
+    pub instances: BTreeMap<u16, Instance>,
+    /// Access lists, by number.
+    pub lists: BTreeMap<u32, AccessList>,
     /// Slots freed so far.
     turns: u64,
     /// Places that have been filled, by offset, until a service draws from them.
@@ -119,6 +125,18 @@ impl Applied {
             Operation::SetService { service, .. } => {
                 self.services.remove(service);
             }
+            Operation::SetInstance { place, to } if to.flags & INSTANCE_PRESENT != 0 => {
+                self.instances.insert(*place, *to);
+            }
+            Operation::SetInstance { place, .. } => {
+                self.instances.remove(place);
+            }
+            Operation::FillList { number, list } => {
+                self.lists.insert(*number, list.clone());
+            }
+            Operation::DropList { number, .. } => {
+                self.lists.remove(number);
+            }
             Operation::SetAddresses { which, addresses } => {
                 let addresses: BTreeSet<IpAddr> = addresses.iter().copied().collect();
                 match which {
@@ -141,6 +159,15 @@ impl Applied {
             Operation::StartVip { vip } => {
                 self.stopped_vips.remove(vip);
             }
+        }
+    }
+
+    /// Takes over lists that were read back. Nothing is left of one without entries but its number.
+    pub fn adopt_lists(&mut self, lists: BTreeMap<u32, AccessList>) {
+        self.lists = lists;
+        let named = self.services.values().flat_map(|one| [one.service.acl, one.service.exempt]);
+        for number in named.filter(|number| *number != 0) {
+            self.lists.entry(number).or_insert_with(|| [].into());
         }
     }
 

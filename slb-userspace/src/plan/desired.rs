@@ -9,10 +9,15 @@ use std::{
 use slb_common::{
     connection::ticks,
     next_hop::NextHop,
-    service::{self, Timeouts},
+    service::{self, Limits, Timeouts},
 };
 
-use super::{persistence::DesiredPersistence, refusal, segments, slow_start::WHOLE};
+use super::{
+    admission::{self, Admission},
+    persistence::DesiredPersistence,
+    refusal, segments,
+    slow_start::WHOLE,
+};
 use crate::{
     config::model::{
         Backend, Config, Family, ForwardingMode, Instance, Listener, Protocol, Role, Scheduler,
@@ -49,6 +54,8 @@ pub struct DesiredService {
     pub persistence: Option<DesiredPersistence>,
     /// Bits `SERVICE_*` besides `SERVICE_PRESENT`.
     pub flags: u32,
+    /// Whom it lets in.
+    pub admission: Admission,
     /// Its backends.
     pub backends: Vec<DesiredBackend>,
 }
@@ -73,6 +80,8 @@ pub struct DesiredBackend {
     pub health: Health,
     /// Where frames to it go, if that is known.
     pub hop: Option<NextHop>,
+    /// How many connections it takes.
+    pub limits: Limits,
 }
 
 impl DesiredService {
@@ -142,6 +151,7 @@ fn service_of(
             usable: backend.role == role && able(&backend),
             health: health(instance, listener, backend, circumstances),
             hop: circumstances.hops.get(&backend.address).copied(),
+            limits: admission::of_backend(backend),
         })
         .collect();
     let stopped = !instance.enabled || !listener.enabled;
@@ -169,6 +179,7 @@ fn service_of(
         flags: segments::flags(listener)
             | if stopped { service::SERVICE_STOPPED } else { 0 }
             | refusal::flags(listener),
+        admission: admission::of(instance, listener, family),
         backends,
     })
 }

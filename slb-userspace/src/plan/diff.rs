@@ -20,6 +20,8 @@ use super::{
     arena::Arena,
     desired::{DesiredBackend, DesiredService},
     entrances::{Bits, Leads, Silence, backends, overlapping, vips, virtuals},
+    instances::Instances,
+    lists::Lists,
     persistence,
     rings::{self, Candidate, Places},
     slow_start::WHOLE,
@@ -113,11 +115,19 @@ pub fn diff(
     resting: &[(u32, u32)],
 ) -> Result<Plan, NoRoom> {
     let mut planner = Planner::new(applied, room, resting);
-    let ids = planner.assign(desired)?;
+    let instances = Instances::of(applied, desired, room.services)?;
+    let mut lists = Lists::new(&applied.lists);
+    let ids = planner.assign(desired, &instances)?;
     let groups = persistence::groups(applied, desired, &ids);
     for ((service, id), persistence) in desired.iter().zip(&ids).zip(groups) {
-        planner.keep(*id, service, persistence)?;
+        let admission = &service.admission;
+        let (acl, exempt) =
+            (lists.number(admission.acl.as_ref()), lists.number(admission.exempt.as_ref()));
+        planner.keep(*id, service, persistence, |value| {
+            admission.fill(value, acl, exempt, instances.place(service));
+        })?;
     }
+    planner.needed = instances.changed().into_iter().chain(lists.filled()).collect();
     planner.let_go(&ids);
     planner.follow(hops);
     let leads = Leads::of(applied, desired, &ids, room.leads)?;
@@ -137,6 +147,8 @@ struct Planner<'a> {
     kept: HashSet<u32>,
     /// Free slots in the order of their use, once one has been asked for.
     free: Option<std::vec::IntoIter<u32>>,
+    /// What services lead to besides.
+    needed: Vec<Operation>,
     backends: Vec<Operation>,
     rings: Vec<Operation>,
     services: Vec<Operation>,
@@ -156,6 +168,7 @@ impl<'a> Planner<'a> {
             slots: slots(applied),
             kept: HashSet::new(),
             free: None,
+            needed: Vec::new(),
             backends: Vec::new(),
             rings: Vec::new(),
             services: Vec::new(),
@@ -165,11 +178,19 @@ impl<'a> Planner<'a> {
 
     /// Finds each desired service's id: the one that its VIPs lead to already, if only by some of
     /// its ports, or a free one.
-    fn assign(&self, desired: &[DesiredService]) -> Result<Vec<u16>, NoRoom> {
+    fn assign(
+        &self,
+        desired: &[DesiredService],
+        instances: &Instances,
+    ) -> Result<Vec<u16>, NoRoom> {
         let mut given = BTreeSet::new();
         let mut ids: Vec<Option<u16>> = Vec::new();
         for service in desired {
-            let there = |id: &u16| self.applied.services.contains_key(id) && !given.contains(id);
+            let place = instances.place(service);
+            let there = |id: &u16| {
+                let known = self.applied.services.get(id);
+                known.is_some_and(|known| known.service.instance == place) && !given.contains(id)
+            };
             let known = virtuals(service)
                 .filter_map(|from| self.applied.leads.get(&from).copied())
                 .find(there)
@@ -190,6 +211,7 @@ impl<'a> Planner<'a> {
         id: u16,
         service: &DesiredService,
         persistence: Persistence,
+        admit: impl FnOnce(&mut Service),
     ) -> Result<(), NoRoom> {
         let (mut candidates, mut named) = (Vec::new(), Vec::new());
         for backend in &service.backends {
@@ -201,7 +223,7 @@ impl<'a> Planner<'a> {
             }
         }
         let ring = self.ring(id, rings::build(service.scheduler, &candidates, &named))?;
-        let value = Service {
+        let mut value = Service {
             ring,
             flags: SERVICE_PRESENT | service.flags,
             port: service.port,
@@ -214,6 +236,7 @@ impl<'a> Planner<'a> {
             timeouts: service.timeouts,
             ..Service::default()
         };
+        admit(&mut value);
         let before = self.applied.services.get(&id);
         if before.is_none_or(|before| before.service != value) {
             self.services.push(Operation::SetService { service: id, to: value });
@@ -253,6 +276,7 @@ impl<'a> Planner<'a> {
             generation,
             health: health_number(backend.health),
             family: family_number(Family::of(backend.endpoint.ip())),
+            limits: backend.limits,
             ..Backend::default()
         };
         self.kept.insert(slot);
@@ -339,6 +363,7 @@ impl<'a> Planner<'a> {
             silence.ended,
             leads.removed,
             vips.widened.into_iter().chain(backends.widened).collect(),
+            self.needed,
             self.backends,
             self.rings,
             self.services,

@@ -4,13 +4,17 @@
 //! [`persistence`] numbers groups of templates, and
 //! [`diff`] compares with what the kernel holds ([`applied`]) and orders the writes, among them
 //! those to what packets come in by (`entrances`). [`reclaim`] frees what nobody needs any more;
-//! `refusal` says what becomes of packets without connection or backend.
+//! `refusal` says what becomes of packets without connection or backend; [`admission`] whom a
+//! listener lets in, by `lists` and `instances` that have places of their own.
 
+pub mod admission;
 pub mod applied;
 pub mod arena;
 pub mod desired;
 pub mod diff;
 mod entrances;
+mod instances;
+mod lists;
 pub mod persistence;
 pub mod reclaim;
 mod refusal;

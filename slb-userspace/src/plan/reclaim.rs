@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use slb_common::service::{Backend, Gauges, Ring, Service};
+use slb_common::service::{Backend, Gauges, Instance, Ring, Service};
 
 use super::{
     applied::{Applied, AppliedBackend, idle},
@@ -22,6 +22,8 @@ pub const REST: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unused {
     since: BTreeMap<u32, Instant>,
+    /// The same of access lists.
+    lists: BTreeMap<u32, Instant>,
 }
 
 impl Unused {
@@ -66,6 +68,32 @@ impl Unused {
             if !wanted.services.contains(id) && all_free() {
                 let to = Service { flags: 0, ring: Ring::EMPTY, ..service.service };
                 operations.push(Operation::SetService { service: *id, to });
+            }
+        }
+        operations.extend(self.reclaim_lists(applied, now));
+        let used: HashSet<u16> =
+            applied.services.values().map(|service| service.service.instance).collect();
+        let idle = applied.instances.iter().filter(|(place, _)| !used.contains(place));
+        operations.extend(idle.map(|(place, instance)| {
+            let to = Instance { flags: 0, ..*instance };
+            Operation::SetInstance { place: *place, to }
+        }));
+        operations
+    }
+
+    /// Lists that no service names rest as slots do: a packet may be looking one up.
+    fn reclaim_lists(&mut self, applied: &Applied, now: Instant) -> Vec<Operation> {
+        let named = applied.services.values().flat_map(|one| [one.service.acl, one.service.exempt]);
+        let named: HashSet<u32> = named.collect();
+        let before = std::mem::take(&mut self.lists);
+        let mut operations = Vec::new();
+        for (number, list) in applied.lists.iter().filter(|(number, _)| !named.contains(number)) {
+            let since = before.get(number).copied().unwrap_or(now);
+            if now.duration_since(since) < REST {
+                self.lists.insert(*number, since);
+            } else {
+                let (number, list) = (*number, list.clone());
+                operations.push(Operation::DropList { number, list });
             }
         }
         operations

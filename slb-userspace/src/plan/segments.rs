@@ -91,6 +91,7 @@ mod tests {
             health: Health::Healthy,
             hop: Some(NextHop { mtu, ..NextHop::default() }),
             server_id: None,
+            limits: slb_common::service::Limits::default(),
             share: 1,
         };
         let tunnel = listener("mode = \"tunnel\"");

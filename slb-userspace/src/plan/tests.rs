@@ -1,5 +1,6 @@
 //! Plans carried out write by write on a kernel of ordinary memory (`world`).
 
+mod admission;
 mod quic;
 pub(super) mod world;
 
@@ -275,15 +276,16 @@ fn any_services() -> impl Strategy<Value = Vec<DesiredService>> {
         Scheduler::Nq,
     ]);
     let backends = prop::collection::btree_map(1_u16..6, (0_u16..=4, any::<bool>()), 0..5);
-    let services = prop::collection::btree_map(1_u8..5, (scheduler, backends), 0..4);
+    let services =
+        prop::collection::btree_map(1_u8..5, (scheduler, backends, admission::any()), 0..4);
     services.prop_map(|services| {
         let mut desired = Vec::new();
-        for (number, (scheduler, backends)) in services {
+        for (number, (scheduler, backends, admission)) in services {
             let backends: Vec<_> = backends
                 .into_iter()
                 .map(|(port, (weight, usable))| (port, weight, usable))
                 .collect();
-            desired.push(service(number, scheduler, &backends));
+            desired.push(DesiredService { admission, ..service(number, scheduler, &backends) });
         }
         desired
     })

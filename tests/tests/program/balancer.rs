@@ -156,7 +156,7 @@ impl Balancer {
             mss: listener.mss,
             persistence: listener.persistence,
             timeouts: listener.timeouts,
-            ..Service::default()
+            ..listener.more
         };
         self.apply(Operation::SetService { service, to });
     }
@@ -183,6 +183,7 @@ impl Balancer {
             service,
             generation: target.generation,
             family: if target.address.is_ipv4() { 4 } else { 6 },
+            limits: target.limits,
             ..Backend::default()
         };
         self.apply(Operation::SetBackend { slot, backend });

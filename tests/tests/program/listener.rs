@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use slb_common::{
     connection::ticks,
-    service::{Persistence, SERVICE_PRESENT, Timeouts, mode, scheduler},
+    service::{Limits, Persistence, SERVICE_PRESENT, Service, Timeouts, mode, scheduler},
 };
 use slb_tests::packets::Mac;
 use slb_userspace::config::model::Protocol;
@@ -29,6 +29,7 @@ pub(crate) struct Target {
     pub(crate) generation: u8,
     /// Its health check has failed.
     pub(crate) failed: bool,
+    pub(crate) limits: Limits,
 }
 
 impl Target {
@@ -50,6 +51,7 @@ impl Target {
             usable: true,
             generation: 0,
             failed: false,
+            limits: Limits::default(),
         }
     }
 }
@@ -69,6 +71,8 @@ pub(crate) struct Listener {
     pub(crate) timeouts: Timeouts,
     pub(crate) persistence: Persistence,
     pub(crate) backends: Vec<Target>,
+    /// Whatever else its service has: limits, bandwidth, lists.
+    pub(crate) more: Service,
 }
 
 impl Listener {
@@ -85,6 +89,7 @@ impl Listener {
             timeouts: Timeouts::new(ticks(900), ticks(60), ticks(60), ticks(60)),
             persistence: Persistence::default(),
             backends: backends.iter().copied().map(Target::new).collect(),
+            more: Service::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use slb_common::{
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, endpoint},
     next_hop::NextHop,
-    service::{AddressBitmap, Backend, Gauges, Instance, Service},
+    service::{AddressBitmap, Backend, Gauges, Instance, Meter, Service},
     vip::{LOCAL_PORT_TAKEN, LocalAddress, Settings, VipState},
 };
 use slb_userspace::{
@@ -85,6 +85,7 @@ impl Loaded {
             ring_slots: 70_000,
             full_nat: FullNat::On,
             templates: TEMPLATES,
+            acl_entries: 100_000,
         };
         let mut object = Object::load_private(bpf::OBJECT, sizes).unwrap();
         object.load_stages().unwrap();
@@ -135,6 +136,14 @@ impl Loaded {
             self.zero::<Gauges>(gauges);
         }
         self.zero::<Instance>("INSTANCES");
+        for meters in ["METERS_SERVICES", "METERS_INSTANCES", "METERS_BACKENDS"] {
+            self.zero::<Meter>(meters);
+        }
+        for (number, list) in self.kernel.lists() {
+            self.kernel.apply(&Operation::DropList { number, list }).unwrap();
+        }
+        let clients: Vec<[u64; 3]> = self.kernel.clients().map(|(key, _)| key).collect();
+        clients.iter().for_each(|key| self.kernel.forget_client(key).unwrap());
         self.zero::<Settings>("SETTINGS");
         self.zero::<VipState>("VIP_STATES");
         self.zero::<u64>("SEQUENCES4");

@@ -9,7 +9,9 @@ mod consistency;
 mod listener;
 mod loaded;
 
+mod admission;
 mod answers;
+mod bandwidth;
 mod counting;
 mod direct;
 mod forwarding;

@@ -17,7 +17,7 @@ use super::{
 use crate::config::{
     file::Table,
     keys::ACL,
-    model::{Acl, AclKind, Family},
+    model::{AccessList, Acl, AclKind, Family},
     report::Report,
     value::Value,
 };
@@ -69,7 +69,13 @@ pub(super) fn acl(table: &Table<'_>, report: &mut Report<'_>) -> Option<Acl> {
             .warning(&value.span(), "the acl allows nobody: every client is refused")
             .hint("list who may connect, or leave acl out to let everybody in");
     }
-    Some(Acl { kind, networks })
+    Some(Acl { kind, networks: sorted(networks) })
+}
+
+/// The same networks in their order.
+pub(super) fn sorted(mut networks: Vec<IpNet>) -> AccessList {
+    networks.sort_unstable();
+    networks.into()
 }
 
 /// A list of prefixes, none twice; `None` after an error in one of them.

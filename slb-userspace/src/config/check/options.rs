@@ -158,6 +158,6 @@ pub(super) fn syn_defence(table: &Table<'_>, report: &mut Report<'_>) -> SynDefe
     SynDefence {
         mode: table.word_or("mode", SynDefenceMode::WORDS, SynDefenceMode::Auto, report),
         threshold: table.integer_or("threshold", 10_000, report),
-        exempt: exempt.unwrap_or_default(),
+        exempt: networks::sorted(exempt.unwrap_or_default()),
     }
 }

@@ -1,6 +1,6 @@
 //! What a listener does besides forwarding: persistence, ACL, SYN defence and smaller settings.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -52,13 +52,16 @@ pub enum MssClamp {
     Value(u16),
 }
 
+/// Networks in their order, none twice, overlaps possible; shared, since there may be many.
+pub type AccessList = Arc<[IpNet]>;
+
 /// Who may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl {
     /// What it means to be listed.
     pub kind: AclKind,
-    /// Inline entries, then those of the file; of both families, none twice, overlaps possible.
-    pub networks: Vec<IpNet>,
+    /// Inline entries and those of the file, of both families.
+    pub networks: AccessList,
 }
 
 /// What it means to be listed in an ACL.
@@ -78,8 +81,8 @@ pub struct SynDefence {
     pub mode: SynDefenceMode,
     /// Half-open connections per second of a VIP above which [`SynDefenceMode::Auto`] begins.
     pub threshold: u32,
-    /// Clients that never meet it; none twice, overlaps possible.
-    pub exempt: Vec<IpNet>,
+    /// Clients that never meet it.
+    pub exempt: AccessList,
 }
 
 /// `syn_defence.mode`.

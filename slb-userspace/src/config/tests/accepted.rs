@@ -91,12 +91,12 @@ fn the_design_example_parses_to_the_model_it_describes() {
         bandwidth: Bandwidth { inbound: Some(1_000_000_000), outbound: Some(1_000_000_000) },
         acl: Some(Acl {
             kind: AclKind::Allow,
-            networks: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            networks: ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()].into(),
         }),
         syn_defence: SynDefence {
             mode: SynDefenceMode::Auto,
             threshold: 10_000,
-            exempt: Vec::new(),
+            exempt: [].into(),
         },
         no_backend: NoBackend::Reset,
         adopt: false,

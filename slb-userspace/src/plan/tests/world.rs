@@ -10,12 +10,13 @@ use std::{
 use slb_common::{
     next_hop::{HOP_VALID, NextHop},
     service::{
-        BACKEND_PRESENT, Backend, Gauges, NO_SLOT, SERVICE_PRESENT, SERVICE_STOPPED, Service,
-        Timeouts, scheduler,
+        BACKEND_PRESENT, Backend, Gauges, INSTANCE_PRESENT, Instance, Limits, NO_SLOT,
+        SERVICE_PRESENT, SERVICE_STOPPED, Service, Timeouts, scheduler,
     },
 };
 
 use super::super::{
+    admission::Admission,
     applied::{Applied, AppliedService},
     desired::{DesiredBackend, DesiredService},
     diff::{Plan, Room, diff},
@@ -24,7 +25,7 @@ use super::super::{
     slow_start::WHOLE,
 };
 use crate::{
-    config::model::{Family, Protocol, Scheduler},
+    config::model::{AccessList, Family, Protocol, Scheduler},
     health::Health,
     maps::{
         operation::{Addresses, Operation, Virtual},
@@ -55,7 +56,9 @@ pub(in crate::plan) struct Memory {
     leads: BTreeMap<Virtual, u16>,
     pub(in crate::plan) vips: BTreeSet<IpAddr>,
     pub(in crate::plan) backend_addresses: BTreeSet<IpAddr>,
-    pub(super) stopped_vips: BTreeSet<IpAddr>,
+    pub(in crate::plan) stopped_vips: BTreeSet<IpAddr>,
+    pub(in crate::plan) instances: BTreeMap<u16, Instance>,
+    pub(in crate::plan) lists: BTreeMap<u32, AccessList>,
 }
 
 impl Memory {
@@ -69,6 +72,16 @@ impl Memory {
             }
             Operation::SetService { service, to } => {
                 self.services.insert(service, to);
+            }
+            Operation::SetInstance { place, to } => {
+                self.instances.insert(place, to);
+            }
+            Operation::FillList { number, list } => {
+                let before = self.lists.insert(number, list);
+                assert_eq!(before, None, "a list is written whole, and once");
+            }
+            Operation::DropList { number, .. } => {
+                self.lists.remove(&number);
             }
             Operation::SetAddresses { which: Addresses::Vips, addresses } => {
                 self.vips = addresses.into_iter().collect();
@@ -116,6 +129,13 @@ impl Memory {
             assert!(self.vips.contains(&from.vip), "{from:?} leads, but its bit is not set");
         }
         for (id, service) in &self.services {
+            for number in [service.acl, service.exempt] {
+                let known = number == 0 || self.lists.contains_key(&number);
+                assert!(known || service.flags & SERVICE_PRESENT == 0, "service {id}: no list");
+            }
+            let instance = self.instances.get(&service.instance);
+            let present = instance.is_some_and(|one| one.flags & INSTANCE_PRESENT != 0);
+            assert!(present || service.flags & SERVICE_PRESENT == 0, "service {id}: no instance");
             for slot in self.slots(service) {
                 let backend = &self.backends[&slot];
                 assert!(backend.flags & BACKEND_PRESENT != 0, "service {id} draws a free slot");
@@ -133,7 +153,12 @@ impl Memory {
     fn check_holds(&self, desired: &[DesiredService], ids: &[u16]) {
         for (wanted, id) in desired.iter().zip(ids) {
             let service = &self.services[id];
-            assert_eq!(service.flags, SERVICE_PRESENT | wanted.flags);
+            let admission = &wanted.admission;
+            assert_eq!(service.flags, SERVICE_PRESENT | wanted.flags | admission.flags);
+            assert_eq!(self.lists.get(&service.acl), admission.acl.as_ref());
+            assert_eq!(self.lists.get(&service.exempt), admission.exempt.as_ref());
+            let instance = self.instances[&service.instance];
+            assert_eq!(instance.limits, admission.instance_limits);
             for vip in &wanted.vips {
                 for from in entrances(*vip, (wanted.port, wanted.last_port), wanted.protocol) {
                     assert_eq!(self.leads[&from], *id);
@@ -248,12 +273,22 @@ impl World {
     /// Another daemon, which knows only what lies in the maps.
     pub(in crate::plan) fn restart(&mut self) {
         let memory = &self.memory;
-        let present = memory.services.iter().filter(|(_, one)| one.flags & SERVICE_PRESENT != 0);
-        let services = present.map(|(id, service)| {
+        let services = services_present(&memory.services).map(|(id, service)| {
             (*id, AppliedService { service: *service, places: memory.places(service) })
         });
         let slots = memory.backends.clone();
         self.applied = Applied::adopted(services.collect(), slots, memory.leads.clone());
+        self.applied.instances = memory.instances.clone();
+        self.applied.instances.retain(|_, one| one.flags & INSTANCE_PRESENT != 0);
+        // An empty list leaves nothing to be read.
+        let present = services_present(&self.memory.services);
+        let named: BTreeSet<u32> =
+            present.flat_map(|(_, service)| [service.acl, service.exempt]).collect();
+        self.memory.lists.retain(|number, list| !list.is_empty() || named.contains(number));
+        let memory = &self.memory;
+        let mut lists = memory.lists.clone();
+        lists.retain(|_, list| !list.is_empty());
+        self.applied.adopt_lists(lists);
         self.applied.vips.clone_from(&memory.vips);
         self.applied.backend_addresses.clone_from(&memory.backend_addresses);
         self.applied.stopped_vips.clone_from(&memory.stopped_vips);
@@ -291,6 +326,7 @@ pub(in crate::plan) fn service(
         mss: 0,
         persistence: None,
         flags: 0,
+        admission: Admission::default(),
         backends: backends
             .iter()
             .map(|(port, weight, usable)| DesiredBackend {
@@ -302,7 +338,12 @@ pub(in crate::plan) fn service(
                 usable: *usable && *weight > 0,
                 health: if *usable { Health::Healthy } else { Health::Unhealthy },
                 hop: Some(HOP),
+                limits: Limits::default(),
             })
             .collect(),
     }
+}
+
+fn services_present(services: &BTreeMap<u16, Service>) -> impl Iterator<Item = (&u16, &Service)> {
+    services.iter().filter(|(_, one)| one.flags & SERVICE_PRESENT != 0)
 }

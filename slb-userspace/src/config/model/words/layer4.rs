@@ -160,7 +160,7 @@ impl fmt::Display for SynDefence {
         if self.mode == SynDefenceMode::Auto {
             write!(f, " above {}/s", self.threshold)?;
         }
-        match self.exempt.as_slice() {
+        match &*self.exempt {
             [] => Ok(()),
             exempt => write!(f, ", but not for {}", networks(exempt)),
         }

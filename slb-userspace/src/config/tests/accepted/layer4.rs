@@ -44,7 +44,7 @@ fn every_setting_of_a_listener_can_be_left_out() {
     assert_eq!(listener.limits, Limits::default());
     assert_eq!(listener.bandwidth, Bandwidth::default());
     assert_eq!(listener.acl, None);
-    let exempt = Vec::new();
+    let exempt = [].into();
     let auto = SynDefence { mode: SynDefenceMode::Auto, threshold: 10_000, exempt };
     assert_eq!(listener.syn_defence, auto);
     assert_eq!(listener.no_backend, NoBackend::Reset);

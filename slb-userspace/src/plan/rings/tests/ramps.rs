@@ -105,7 +105,12 @@ proptest! {
         backends[steady % count].1 = 900;
         let (before, after) = (at(&backends, 0), at(&backends, 1));
         let tables = [&before, &after].map(|all| plain(Scheduler::Mh, all).slots);
-        let added: f64 = fair(&before).iter().zip(fair(&after)).map(|(b, a)| (a - b).max(0.0)).sum();
+        // Of all weight that is in use after the step, what was not in use before. Places that are
+        // lent follow it: where much is lent, a place that is taken back draws others along.
+        let weight = |all: &[Candidate]| -> f64 {
+            all.iter().map(|one| f64::from(one.weight) * f64::from(one.share)).sum()
+        };
+        let added = 1.0 - weight(&before) / weight(&after);
         let pairs: Vec<_> = tables[0].iter().zip(&tables[1]).filter(|(b, a)| b != a).collect();
         for (_, to) in &pairs {
             prop_assert!(after[**to as usize].share > before[**to as usize].share);
