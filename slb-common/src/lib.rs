@@ -6,9 +6,11 @@
 pub mod admission;
 pub mod answer;
 pub mod connection;
+pub mod fragment;
 pub mod hash;
 pub mod meta;
 pub mod next_hop;
+pub mod one_packet;
 pub mod range;
 pub mod service;
 pub mod stage;

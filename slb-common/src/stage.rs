@@ -65,6 +65,8 @@ pub mod look {
     pub const OPENED: u32 = 1;
     /// As a reply: the client's address only shared a bit with a VIP.
     pub const REPLY: u32 = 2;
+    /// Nowhere: the slow path has chosen a backend for this datagram alone.
+    pub const CHOSEN: u32 = 3;
 }
 
 const _: () = assert!(size_of::<Handover>() == 64 && Stage::ALL.len() <= STAGES);

@@ -111,8 +111,14 @@ verdicts! {
     /// The source is no address that a host may send from (loopback, multicast, zero), or is
     /// the VIP that the packet is sent to.
     DropMartian = "martian_source", Drop;
-    /// A fragment: the ports that would find its connection are not in it.
-    DropFragment = "fragment", Drop;
+    /// A fragment without ports, and the first one, which has them, did not come within the
+    /// second before it, or its connection is gone.
+    DropFragmentWithoutFirst = "fragment_without_first", Drop;
+    /// No place is left to remember a first fragment: raise `dataplane.max_fragments`.
+    DropFragmentTableFull = "fragment_table_full", Drop;
+    /// A fragment that cuts a TCP or UDP header, or begins inside one (RFC 1858): no sender makes
+    /// such.
+    DropTinyFragment = "tiny_fragment", Drop;
     /// More IPv6 extension headers than are looked through.
     DropExtension = "ipv6_extension", Drop;
     /// TTL or hop limit ran out here.

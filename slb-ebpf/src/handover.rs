@@ -23,6 +23,7 @@ pub fn look() -> Look {
     match read().map_or(0, |handover| handover.look) {
         slb_common::stage::look::OPENED => Look::Opened,
         slb_common::stage::look::REPLY => Look::Reply,
+        slb_common::stage::look::CHOSEN => Look::Chosen,
         _ => Look::First,
     }
 }

@@ -7,6 +7,7 @@
 pub mod atomic;
 pub mod checksum;
 pub mod connections;
+pub mod fragments;
 pub mod headers;
 pub mod packet;
 pub mod parse;
@@ -35,6 +36,8 @@ pub mod local_ports;
 pub mod maps;
 #[cfg(target_arch = "bpf")]
 pub mod neighbours;
+#[cfg(target_arch = "bpf")]
+pub mod one_packet;
 #[cfg(target_arch = "bpf")]
 pub mod opening;
 #[cfg(target_arch = "bpf")]

@@ -11,9 +11,11 @@ use aya_ebpf::{
 use slb_common::{
     Answer, Verdict,
     admission::{AclKey4, AclKey6, ClientKey, ClientState, RefusedCounters, UNIT_SHIFT},
-    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
+    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT, line_words},
+    fragment::BUCKET_WORDS,
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
+    one_packet::{CLIENT_WAY_WORDS, CLIENT_WAYS as CLIENT_WAYS_PLACES, Reply, ReplyKey},
     range::RangeKey,
     service::{
         AddressBitmap, Backend, Counters, Gauges, Instance, Meter, SERVICE_PRESENT, Service,
@@ -27,7 +29,7 @@ use slb_common::{
     },
 };
 
-pub use store::{Maps, adjust};
+pub use store::{Maps, adjust, fragment_mask};
 
 use crate::{connections::insert::New, icmp::Errand, persistence::Hold, schedulers::Draw};
 
@@ -40,6 +42,8 @@ const ERROR_WORDS: usize = size_of::<Errand<3>>() / size_of::<u64>();
 /// `BPF_F_NO_PREALLOC`: memory is taken with the elements. Since Linux 6.1 that needs no lock and is
 /// sound in XDP; where it fails for a moment, a connection has no template.
 const AS_NEEDED: usize = 1;
+/// Words of the longest line.
+pub const LINE_WORDS: usize = line_words::<3>();
 /// A cursor has a cache line of its own.
 const CURSOR_WORDS: usize = 8;
 
@@ -149,6 +153,18 @@ pub static ADDRESSES: HashMap<u64, InterfaceAddresses, 1024> = HashMap::new();
 pub static ANSWER_BUCKETS: PerCpuArray<u64, 2> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_ANSWERS: PerCpuArray<u64, { Answer::COUNT }> = PerCpuArray::new();
+/// First fragments of the last second: IPv4 in the lower half, IPv6 in the upper.
+#[btf_map]
+pub static FRAGMENTS: Array<[u64; BUCKET_WORDS], 2048, MAPPED> = Array::new();
+/// To which VIP the replies to datagrams without entry belong.
+#[btf_map]
+pub static ONE_PACKET_REPLIES: HashMap<ReplyKey, Reply, 1024> = HashMap::new();
+#[btf_map]
+pub static CLIENT_WAYS: Array<[u64; CLIENT_WAY_WORDS], { CLIENT_WAYS_PLACES as usize }, MAPPED> =
+    Array::new();
+/// Stands for the line of what has none.
+#[btf_map]
+pub static NOWHERE: PerCpuArray<[u64; LINE_WORDS], 1> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
@@ -166,6 +182,13 @@ pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::n
 pub fn tick() -> u32 {
     // SAFETY: the helper takes nothing and returns a number.
     (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+}
+
+/// Nanoseconds of the same clock.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: as in `tick`.
+    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 /// This processor's place for a connection that is about to be opened, with what the last one left

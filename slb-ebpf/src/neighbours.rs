@@ -121,7 +121,7 @@ const fn bytes(mac: [u16; 3]) -> [u8; 6] {
 
 /// The three words of a next hop: what is compared and stored.
 #[inline(always)]
-const fn words(hop: &NextHop) -> [u64; 3] {
+pub const fn words(hop: &NextHop) -> [u64; 3] {
     let (d, v, s) = (hop.destination, hop.vlan.to_ne_bytes(), hop.source);
     let m = hop.mtu.to_ne_bytes();
     [
@@ -129,6 +129,21 @@ const fn words(hop: &NextHop) -> [u64; 3] {
         u64::from_ne_bytes([s[0], s[1], s[2], s[3], s[4], s[5], m[0], m[1]]),
         hop.interface as u64 | (hop.state as u64) << 32,
     ]
+}
+
+/// The next hop of three words.
+#[inline(always)]
+pub const fn of_words([first, second, third]: [u64; 3]) -> NextHop {
+    let ([a, b, c, d, e, f, v, w], [g, h, i, j, k, l, m, n]) =
+        (first.to_ne_bytes(), second.to_ne_bytes());
+    NextHop {
+        destination: [a, b, c, d, e, f],
+        vlan: u16::from_ne_bytes([v, w]),
+        source: [g, h, i, j, k, l],
+        mtu: u16::from_ne_bytes([m, n]),
+        interface: third as u32,
+        state: (third >> 32) as u32,
+    }
 }
 
 /// The index under which a next hop is kept; 0 if all its places are taken by others.

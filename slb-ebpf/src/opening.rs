@@ -7,16 +7,20 @@ use slb_common::{
     connection::{
         Seen, Ties, Translation, endpoint, endpoint_address, endpoint_extra, endpoint_port,
     },
-    service::{BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, Service, mode, scheduler},
+    fragment::NO_SLOT,
+    service::{
+        BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, SERVICE_ONE_PACKET, Service, mode, scheduler,
+    },
 };
 
 use crate::{
     admission::{acl, backends, limits},
     connections::insert::{New, Refused, open},
     forward::toa,
+    fragments::following,
     handover, local_ports,
     maps::{self, Maps, backend_of, service_of},
-    neighbours,
+    neighbours, one_packet,
     packet::{Frame, Step},
     parse::{
         self, Packet,
@@ -48,19 +52,28 @@ pub fn run(context: &XdpContext) -> Verdict {
 #[inline(never)]
 fn prepare_v4(context: &XdpContext) -> Step<()> {
     let (packet, _) = pipeline::parse::<1, false>(context)?;
-    elsewhere(&packet, prepare(context, &packet))
+    let prepared = prepare(context, &packet);
+    elsewhere(Frame::of(context), &packet, prepared)
 }
 
 /// IPv6, likewise.
 #[inline(never)]
 fn prepare_v6(context: &XdpContext) -> Step<()> {
     let (packet, _) = pipeline::parse::<3, false>(context)?;
-    elsewhere(&packet, prepare(context, &packet))
+    let prepared = prepare(context, &packet);
+    elsewhere(Frame::of(context), &packet, prepared)
 }
 
 /// What is to no listener may be a reply to a client whose address shares a bit with a VIP.
 #[inline(always)]
-fn elsewhere<const W: usize>(packet: &Packet<W>, opened: Step<()>) -> Step<()> {
+fn elsewhere<const W: usize>(frame: Frame, packet: &Packet<W>, opened: Step<()>) -> Step<()> {
+    if opened == Err(Verdict::PassNoListener)
+        && packet.network.fragment.first()
+        && services::to_vip(&packet.destination)
+    {
+        // The kernel gets the whole datagram; without a place it gets only this part.
+        let _ = following::remember(frame, packet, NO_SLOT);
+    }
     match opened {
         Err(Verdict::PassNoListener) if services::from_backend(&packet.source) => {
             Err(handover::rare(Look::Reply))
@@ -74,6 +87,12 @@ fn elsewhere<const W: usize>(packet: &Packet<W>, opened: Step<()>) -> Step<()> {
 fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
     let (protocol, now) = (packet.network.protocol, maps::tick());
     let (id, service) = services::find(&packet.destination, protocol)?;
+    let one_packet = service.flags & SERVICE_ONE_PACKET != 0;
+    let later = packet.network.fragment.later();
+    if later && !one_packet {
+        // Its first one was not forwarded, or the connection has ended since.
+        return Err(Verdict::DropFragmentWithoutFirst);
+    }
     let (source, vip) = (endpoint_address(&packet.source), endpoint_address(&packet.destination));
     if parse::martian::<W>(source) || same(source, vip) {
         return Err(Verdict::DropMartian);
@@ -108,6 +127,15 @@ fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()>
     // The port is whatever backend comes out, and its address.
     new.backend = endpoint([0; 2], [0; 2], hop);
     new.seen = Seen::new(now, 0, 0);
+    if later {
+        // Where its first one went.
+        let slot = following::slot(Frame::of(context), packet)?;
+        let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
+        if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
+            return Err(Verdict::DropFragmentWithoutFirst);
+        }
+        return Err(choose::<W>(slot));
+    }
     let server_id = server_id.map_or(NO_SERVER, u32::from);
     *maps::draw().ok_or(Verdict::DropInternal)? =
         Draw { hash, server_id, attempt: 0, refused: NOBODY };
@@ -169,7 +197,7 @@ fn draw_and_open<const W: usize>(id: u16, service: &Service, new: &mut New<W>) -
         };
         let (slot, held) = backends::enter(id, service, drawn, drawing.hash)?;
         attempt += 1;
-        let entered = open_at(id, slot, new);
+        let entered = open_at(id, service, slot, new);
         backends::leave(slot, held);
         match entered? {
             Entered::Gone => {}
@@ -182,7 +210,12 @@ fn draw_and_open<const W: usize>(id: u16, service: &Service, new: &mut New<W>) -
 
 /// Makes the entry toward one backend.
 #[inline(always)]
-fn open_at<const W: usize>(id: u16, slot: u32, new: &mut New<W>) -> Step<Entered> {
+fn open_at<const W: usize>(
+    id: u16,
+    service: &Service,
+    slot: u32,
+    new: &mut New<W>,
+) -> Step<Entered> {
     let now = new.seen.tick();
     let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
     if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
@@ -191,6 +224,10 @@ fn open_at<const W: usize>(id: u16, slot: u32, new: &mut New<W>) -> Step<Entered
     let full_nat = new.translation.mode() == mode::FULL_NAT;
     if same(backend.address, endpoint_address(&new.client)) && !full_nat {
         return Err(Verdict::DropHairpin);
+    }
+    if service.flags & SERVICE_ONE_PACKET != 0 {
+        stats::connection(id, slot);
+        return Err(choose::<W>(slot));
     }
     new.backend = answering(new, backend);
     new.seen = Seen::new(now, slot, backend.generation);
@@ -208,6 +245,36 @@ fn open_at<const W: usize>(id: u16, slot: u32, new: &mut New<W>) -> Step<Entered
         Err(Refused::Full) => Err(Verdict::DropTableFull),
         Err(Refused::Contended) => Err(Verdict::DropContended),
     }
+}
+
+/// Sends a datagram that gets no entry to a backend; returns who goes on with it.
+#[inline(always)]
+fn choose<const W: usize>(slot: u32) -> Verdict {
+    if W == 1 { choose_v4(slot) } else { choose_v6(slot) }
+}
+
+/// IPv4, on a stack frame beside that of entries.
+#[inline(never)]
+fn choose_v4(slot: u32) -> Verdict {
+    chosen::<1>(slot)
+}
+
+/// IPv6, likewise.
+#[inline(never)]
+fn choose_v6(slot: u32) -> Verdict {
+    chosen::<3>(slot)
+}
+
+#[inline(always)]
+fn chosen<const W: usize>(slot: u32) -> Verdict {
+    let (Some(new), Some(backend)) = (maps::opening::<W>(), backend_of(slot)) else {
+        return Verdict::DropInternal;
+    };
+    let [first, second] = endpoint_address(&new.client);
+    one_packet::note_way(first, second, endpoint_extra(&new.backend));
+    new.backend = answering(new, backend);
+    new.seen = Seen::new(new.seen.tick(), slot, backend.generation);
+    handover::rare(Look::Chosen)
 }
 
 /// The endpoint that a backend answers by: in dr and tunnel the VIP's. Extra: the next hop to the

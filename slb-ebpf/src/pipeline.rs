@@ -19,8 +19,10 @@ use crate::{
         transition::track,
     },
     forward::{self, Way, syn, toa},
+    fragments::following,
     handover, hops, local_ports,
     maps::{self, Maps, service_of},
+    one_packet,
     packet::{Frame, Short, Step},
     parse::{self, Packet, TCP, UDP, icmp, link, transport},
     sequences, services, stats,
@@ -38,6 +40,8 @@ pub enum Look {
     Opened = slb_common::stage::look::OPENED,
     /// As a reply: the client's address only shared a bit with a VIP.
     Reply = slb_common::stage::look::REPLY,
+    /// Nowhere: the slow path has chosen a backend for this datagram alone.
+    Chosen = slb_common::stage::look::CHOSEN,
 }
 
 /// Follows a packet to its end: the interface to send it from, or why it is not sent. What is
@@ -82,13 +86,22 @@ pub fn parse<const W: usize, const FIRST: bool>(context: &XdpContext) -> Step<(P
     if FIRST && side == Side::Vip {
         blackhole::watch(addresses.destination, frame.length().wrapping_sub(link.at()) as u64)?;
     }
-    let network = parse::network::<W>(frame, link.at())
+    let mut network = parse::network::<W>(frame, link.at())
         .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
     if network.protocol == icmp::protocol::<W>() {
-        return Err(Verdict::ToIcmp);
+        // The kernel puts echoes together; errors come in one piece.
+        let whole = network.fragment.whole();
+        return Err(if whole { Verdict::ToIcmp } else { Verdict::PassOtherProtocol });
     }
-    let ports = transport::ports(frame, &network)
-        .map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
+    if FIRST && !network.fragment.whole() {
+        return Err(handover::rare(Look::First));
+    }
+    let ports = if !FIRST && network.fragment.later() {
+        following::ports::<W>(frame, link.at(), &mut network)
+    } else {
+        transport::ports(frame, &network)
+    };
+    let ports = ports.map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
     let protocol = u16::from(network.protocol);
     let packet = Packet {
         source: endpoint(addresses.source, ports.source, protocol),
@@ -110,12 +123,15 @@ fn balance<const W: usize, const RARE: bool>(
 ) -> Step<u32> {
     let side = if look == Look::Reply { Side::Backend } else { side };
     let now = maps::tick();
-    let entry = match connection(&packet.key(side), side, now) {
+    let found = match look {
+        Look::Chosen if RARE => one_packet::chosen(),
+        _ => connection(&packet.key(side), side, now),
+    };
+    let entry = match found {
         Some(entry) => entry,
         None if look == Look::Opened => return Err(Verdict::DropContended),
         None if side == Side::Vip => return Err(Verdict::ToOpen),
-        None if look == Look::Reply => return Err(Verdict::PassNoListener),
-        None => return Err(Verdict::PassNoConnection),
+        None => without_entry::<W, RARE>(packet, look, now)?,
     };
     let one_sided = mode::one_sided(entry.translation.mode());
     if one_sided && side == Side::Backend {
@@ -135,11 +151,15 @@ fn balance<const W: usize, const RARE: bool>(
     bandwidth::pass(entry.service(), side, bytes)?;
     let mut hop = NextHop::default();
     match side {
-        Side::Vip if look != Look::Opened && leaves(packet, &entry) => return Err(Verdict::ToOpen),
+        Side::Vip if look == Look::First && leaves(packet, &entry) => return Err(Verdict::ToOpen),
         Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
         Side::Backend => hops::client(context, &entry, &mut hop)?,
     }
-    if sequences::note(Frame::of(context), packet, &entry, side, look == Look::Opened) {
+    if RARE && packet.network.fragment.first() {
+        following::remember(Frame::of(context), packet, entry.seen.slot())?;
+    }
+    let later = RARE && packet.network.fragment.later();
+    if !later && sequences::note(Frame::of(context), packet, &entry, side, look == Look::Opened) {
         // Where nobody sees an answer, what opens a connection does not establish it as well.
         let flags = if one_sided && look == Look::Opened { tcp::SYN } else { packet.ports.flags };
         track(Maps, &entry, side, flags, now);
@@ -147,7 +167,7 @@ fn balance<const W: usize, const RARE: bool>(
         entry.line.touch(entry.seen, now);
     }
     forward::rewrite(context, packet, &entry, side)?;
-    if RARE && packet.network.protocol == TCP {
+    if RARE && packet.network.protocol == TCP && packet.network.fragment.whole() {
         options(context, packet, side, &entry, &hop);
     }
     let way = Way {
@@ -205,6 +225,27 @@ fn options<const W: usize>(
         verified::insert_toa(context, &client, packet.link.at(), transport);
     }
     toa::note_reply(entry, side, flags);
+}
+
+/// What stands for the entry of a packet from a backend that has none: it may be the reply to a
+/// datagram that was scheduled by itself.
+#[inline(always)]
+fn without_entry<const W: usize, const RARE: bool>(
+    packet: &Packet<W>,
+    look: Look,
+    now: u32,
+) -> Step<Entry<W>> {
+    let nobody = match look {
+        Look::Reply => Verdict::PassNoListener,
+        _ => Verdict::PassNoConnection,
+    };
+    if packet.network.protocol != UDP {
+        return Err(nobody);
+    }
+    if RARE {
+        return one_packet::replied(packet, now).ok_or(nobody);
+    }
+    Err(if one_packet::answers(&packet.source) { handover::rare(look) } else { nobody })
 }
 
 /// True for packets that the hot path leaves alone.

@@ -52,6 +52,13 @@ pub fn to_local<const W: usize>(destination: &[u64; W]) -> bool {
     may_be(LOCAL_BITS, endpoint_address(destination))
 }
 
+/// True if an endpoint is a VIP's for certain.
+#[inline(always)]
+pub fn to_vip<const W: usize>(destination: &[u64; W]) -> bool {
+    let [first, second] = endpoint_address(destination);
+    vip(first, second) != 0
+}
+
 /// The verdict over a packet that cannot be read further: dropped only if it is to a VIP for
 /// certain. A bit may be another address's, and what a backend sends besides its connections is
 /// none of our business.

@@ -24,6 +24,7 @@ use crate::{
         applied::{Applied, AppliedService},
         desired::DesiredService,
         diff::{self, NoRoom, Room},
+        one_packet,
         persistence::shared_backends,
         reclaim::{REST, Unused},
     },
@@ -121,6 +122,7 @@ impl Reconciler {
             self.write(operation)?;
         }
         self.kernel.templates.set_shared(&shared_backends(&self.applied, &self.services))?;
+        self.kernel.set_replies(&one_packet::replies(&self.applied, &self.services))?;
         Ok(plan.operations)
     }
 

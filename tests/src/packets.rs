@@ -192,6 +192,21 @@ impl Packet {
         frame
     }
 
+    /// The packet in fragments of so many bytes, a multiple of 8; the last one is shorter.
+    pub fn pieces(&self, size: usize) -> Vec<Self> {
+        assert_eq!(size % 8, 0, "offsets count 8 bytes");
+        let bytes = self.bytes();
+        let carried = &bytes[self.transport_at()..bytes.len() - self.padding];
+        let last = (carried.len() - 1) / size;
+        let pieces = carried.chunks(size).enumerate().map(|(number, piece)| Self {
+            transport: Transport::Other(self.protocol().0),
+            payload: piece.to_vec(),
+            fragment: Some(((number * size / 8) as u16, number != last)),
+            ..self.clone()
+        });
+        pieces.collect()
+    }
+
     fn link(&self) -> Vec<u8> {
         let first = self.outer.map_or(self.source.ip(), |outer| outer.source);
         let network = if first.is_ipv4() { ether_type::IPV4 } else { ether_type::IPV6 };

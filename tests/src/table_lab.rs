@@ -88,6 +88,7 @@ impl TableLab {
             full_nat: FullNat::Off,
             templates: 64,
             acl_entries: 1,
+            fragments: 1,
         };
         let mut object = Object::load_private(bpf::TABLE_LAB, sizes(buckets_v4, buckets_v6))?;
         let words = Array::try_from(object.take_map("LAB")?)?;

@@ -49,6 +49,9 @@ pub fn rewrite<const W: usize, const ENDS: usize>(
     } else {
         ipv6(frame, at, ends)?;
     }
+    if network.fragment.later() {
+        return Ok(());
+    }
     transport(frame, network, ends, delta).map_err(|Short| Verdict::DropTruncated)
 }
 

@@ -30,6 +30,9 @@ static SEED: Seed = Seed::fixed();
 static MASK_V4: u32 = 1023;
 #[unsafe(no_mangle)]
 static MASK_V6: u32 = 1023;
+/// Buckets of one family in the table of fragments − 1; the loader sets it.
+#[unsafe(no_mangle)]
+static MASK_FRAGMENTS: u32 = 1023;
 
 /// The connection tables in the maps.
 #[derive(Clone, Copy)]
@@ -40,6 +43,12 @@ pub struct Maps;
 fn constant(value: &u32) -> u32 {
     // SAFETY: a reference is valid and aligned.
     unsafe { core::ptr::read_volatile(value) }
+}
+
+/// Buckets of one family in the table of fragments − 1; their number is a power of two.
+#[inline(always)]
+pub fn fragment_mask() -> u32 {
+    constant(&MASK_FRAGMENTS)
 }
 
 impl<const W: usize> Store<W> for Maps {

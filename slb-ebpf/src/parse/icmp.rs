@@ -3,7 +3,10 @@
 
 use slb_common::Verdict;
 
-use super::{Network, TCP, UDP, ipv6};
+use super::{
+    Network, TCP, UDP,
+    ipv6::{self, Behind},
+};
 use crate::{
     headers::{Icmp, Ipv4, Ipv6},
     packet::{Frame, Short, Step},
@@ -142,7 +145,7 @@ fn quoted_v4(frame: Frame, at: usize) -> Step<(u8, usize)> {
         return Err(Verdict::DropBadLength);
     }
     if header.fragment & FRAGMENT_OFFSET != 0 {
-        return Err(Verdict::DropFragment);
+        return Err(Verdict::DropFragmentWithoutFirst);
     }
     Ok((header.protocol, length))
 }
@@ -153,7 +156,10 @@ fn quoted_v6(frame: Frame, at: usize) -> Step<(u8, usize)> {
     if u32::from_be(header.version_class_flow) >> 28 != 6 {
         return Err(Verdict::DropBadLength);
     }
-    ipv6::behind(frame, at, header.next_header)
+    match ipv6::behind(frame, at, header.next_header)? {
+        Behind { fragment, .. } if fragment.later() => Err(Verdict::DropFragmentWithoutFirst),
+        Behind { protocol, skipped, .. } => Ok((protocol, skipped)),
+    }
 }
 
 #[cfg(test)]

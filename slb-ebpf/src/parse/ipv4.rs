@@ -2,7 +2,7 @@
 
 use slb_common::Verdict;
 
-use super::{Addresses, Network};
+use super::{Addresses, Fragment, Network};
 use crate::{
     checksum::fold,
     headers::Ipv4,
@@ -11,6 +11,8 @@ use crate::{
 
 /// More-fragments flag and fragment offset, as they lie in memory.
 const FRAGMENT: u16 = 0x3fff_u16.to_be();
+/// Fragment offset in units of 8 bytes.
+const OFFSET: u16 = 0x1fff;
 
 /// Reads the addresses, and nothing else.
 #[inline(always)]
@@ -44,16 +46,27 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
     if fold(sum) != 0xffff {
         return Err(Verdict::DropBadChecksum);
     }
-    if header.fragment & FRAGMENT != 0 {
-        return Err(Verdict::DropFragment);
-    }
+    let fragment = match header.fragment & FRAGMENT {
+        0 => Fragment::WHOLE,
+        _ => Fragment::of(at, u16::from_be(header.fragment) & OFFSET),
+    };
     Ok(Network {
         protocol: header.protocol,
         transport: (at + header_length) as u16,
         payload: (length - header_length) as u16,
         length: length as u32,
         ttl: header.ttl,
+        fragment,
     })
+}
+
+/// The offset of a fragment, in units of 8 bytes, and what tells its datagram from others between
+/// the same two hosts; the header has been found sound.
+#[inline(always)]
+pub fn fragment(frame: Frame, at: usize) -> Result<(u16, u64), Short> {
+    let header = frame.read::<Ipv4>(at)?;
+    let identification = u64::from(header.identification) | u64::from(header.protocol) << 32;
+    Ok((u16::from_be(header.fragment) & OFFSET, identification))
 }
 
 /// Writes a header for `length` bytes behind it, not to be fragmented, TTL 64.

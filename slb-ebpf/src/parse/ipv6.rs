@@ -2,7 +2,7 @@
 
 use slb_common::Verdict;
 
-use super::{Addresses, Network};
+use super::{Addresses, Fragment, Network};
 use crate::{
     headers::{Ipv6, Ipv6Extension},
     packet::{Frame, Short, Step},
@@ -41,7 +41,7 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
     if at + length > frame.length() {
         return Err(Verdict::DropTruncated);
     }
-    let (protocol, skipped) = behind(frame, at, header.next_header)?;
+    let Behind { protocol, skipped, fragment } = behind(frame, at, header.next_header)?;
     if skipped > length {
         return Err(Verdict::DropBadLength);
     }
@@ -51,43 +51,74 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
         payload: (length - skipped) as u16,
         length: length as u32,
         ttl: header.hop_limit,
+        fragment,
     })
 }
 
-/// Protocol behind all headers of the packet at `at`, and their length.
-#[inline(always)]
-pub fn behind(frame: Frame, at: usize, first: u8) -> Step<(u8, usize)> {
-    if is_extension(first) { extensions(frame, at, first) } else { Ok((first, size_of::<Ipv6>())) }
+/// What lies behind extension headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// The protocol; of a later fragment what its own header says, which may be an extension.
+    pub protocol: u8,
+    /// Their end, counted from the packet's start.
+    pub skipped: usize,
+    /// Whether there was a fragment header among them.
+    pub fragment: Fragment,
 }
 
-/// Looks through the extension headers of the packet at `at`: the protocol behind them and their
-/// end, counted from the packet's start.
+/// What lies behind all headers of the packet at `at`.
 #[inline(always)]
-pub fn skip_extensions(frame: Frame, at: usize, first: u8) -> Step<(u8, usize)> {
+pub fn behind(frame: Frame, at: usize, first: u8) -> Step<Behind> {
+    match is_extension(first) {
+        true => extensions(frame, at, first),
+        false => {
+            let skipped = size_of::<Ipv6>();
+            Ok(Behind { protocol: first, skipped, fragment: Fragment::WHOLE })
+        }
+    }
+}
+
+/// The offset of a fragment, in units of 8 bytes, and what tells its datagram from others between
+/// the same two hosts.
+#[inline(always)]
+pub fn fragment(frame: Frame, at: usize) -> Result<(u16, u64), Short> {
+    let header = frame.read::<Ipv6Extension>(at)?;
+    Ok((u16::from_be(header.fragment) >> 3, u64::from(header.rest)))
+}
+
+/// Looks through the extension headers of the packet at `at`. Behind the header of a fragment that
+/// is not the first one there are no others.
+#[inline(always)]
+pub fn skip_extensions(frame: Frame, at: usize, first: u8) -> Step<Behind> {
     let (mut next, mut skipped) = (first, size_of::<Ipv6>());
+    let mut fragment = Fragment::WHOLE;
     let mut number = 0;
     while number < MAX_EXTENSIONS {
-        if !is_extension(next) {
-            return Ok((next, skipped));
+        if !is_extension(next) || fragment.later() {
+            return Ok(Behind { protocol: next, skipped, fragment });
         }
         let extension =
             frame.read::<Ipv6Extension>(at + skipped).map_err(|Short| Verdict::DropTruncated)?;
+        // An atomic fragment is a whole packet (RFC 6946).
+        if next == FRAGMENT && extension.fragment & FRAGMENT_BITS != 0 {
+            fragment = Fragment::of(at + skipped, u16::from_be(extension.fragment) >> 3);
+        }
         skipped += match next {
-            // An atomic fragment is a whole packet (RFC 6946).
-            FRAGMENT if extension.fragment & FRAGMENT_BITS != 0 => {
-                return Err(Verdict::DropFragment);
-            }
             FRAGMENT => size_of::<Ipv6Extension>(),
             _ => (usize::from(extension.length) + 1) * 8,
         };
         next = extension.next_header;
         number += 1;
     }
-    if is_extension(next) { Err(Verdict::DropExtension) } else { Ok((next, skipped)) }
+    if is_extension(next) && !fragment.later() {
+        return Err(Verdict::DropExtension);
+    }
+    Ok(Behind { protocol: next, skipped, fragment })
 }
 
+/// True for headers between IPv6 and the transport.
 #[inline(always)]
-const fn is_extension(next: u8) -> bool {
+pub const fn is_extension(next: u8) -> bool {
     matches!(next, HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT)
 }
 

@@ -9,7 +9,7 @@ use slb_common::{
     connection::{v4_words, v6_words},
 };
 
-use super::{Network, Ports, ipv4, ipv6, link, transport};
+use super::{Fragment, Network, Ports, ipv4, ipv6, link, transport};
 use crate::packet::{Frame, Step};
 
 const V6_SOURCE: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -120,13 +120,15 @@ fn more_ipv6_extension_headers_than_any_sender_needs_are_dropped() {
 }
 
 #[test]
-fn an_atomic_ipv6_fragment_is_a_whole_packet_and_others_are_not() {
-    for (field, expected) in [([0, 0], Ok(17)), ([0, 1], Err(Verdict::DropFragment))] {
+fn an_atomic_ipv6_fragment_is_a_whole_packet_and_others_are_first_or_later_ones() {
+    let at = |later| Fragment::of(54, later);
+    for (field, expected) in [([0, 0], Fragment::WHOLE), ([0, 1], at(0)), ([0, 8], at(1))] {
         let mut bytes = udp_v6();
         bytes.splice(54..54, [17, 0, field[0], field[1], 0, 0, 0, 1]);
         bytes[20] = 44;
         bytes[18..20].copy_from_slice(&(13 + 8_u16).to_be_bytes());
-        assert_eq!(parse(&mut bytes).map(|(network, _)| network.protocol), expected);
+        let network = ipv6::network(frame(&mut bytes), 14).unwrap();
+        assert_eq!((network.protocol, network.fragment), (17, expected));
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod admission;
 mod ending;
+mod fragments;
 mod full_nat;
 mod parsing;
 mod slow_path;
@@ -13,6 +14,7 @@ mod templates;
 
 pub use admission::{enter, enter_client, leave_client, meter, reserve, room, take_one};
 pub use ending::{adjust, close, untie};
+pub use fragments::{recall, remember};
 pub use full_nat::{
     assign_port, claim_port, edit_option, edit_syn, insert_toa, release_port, take_port,
 };

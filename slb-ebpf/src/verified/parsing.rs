@@ -8,7 +8,7 @@ use crate::{
     headers::Ethernet,
     packet::{Frame, Step, unknown},
     parse::{
-        ipv4, ipv6,
+        Fragment, ipv4, ipv6,
         link::{self, Link},
         quic,
     },
@@ -39,10 +39,14 @@ extern "C" fn global_skip_tags(context: *mut xdp_md) -> u64 {
 
 /// What lies behind IPv6 extension headers: [`ipv6::skip_extensions`].
 #[inline(always)]
-pub fn skip_extensions(frame: Frame, at: usize, first: u8) -> Step<(u8, usize)> {
+pub fn skip_extensions(frame: Frame, at: usize, first: u8) -> Step<ipv6::Behind> {
     let packed = unknown(global_skip_extensions(frame.context, at as u32, u32::from(first)));
-    match packed >> 32 {
-        0 => Ok((packed as u8, (packed >> 8) as usize & 0xffff)),
+    match packed >> 48 {
+        0 => Ok(ipv6::Behind {
+            protocol: packed as u8,
+            skipped: (packed >> 8) as usize & 0xffff,
+            fragment: Fragment((packed >> 24) as u16),
+        }),
         _ => Err(Verdict::from_index(packed as u32).unwrap_or(Verdict::DropInternal)),
     }
 }
@@ -52,8 +56,10 @@ pub fn skip_extensions(frame: Frame, at: usize, first: u8) -> Step<(u8, usize)> 
 extern "C" fn global_skip_extensions(context: *mut xdp_md, at: u32, first: u32) -> u64 {
     let frame = Frame::of(&XdpContext::new(context));
     match ipv6::skip_extensions(frame, at as usize & 0x3ff, first as u8) {
-        Ok((protocol, skipped)) => u64::from(protocol) | (skipped as u64) << 8,
-        Err(verdict) => 1 << 32 | u64::from(verdict.index()),
+        Ok(ipv6::Behind { protocol, skipped, fragment }) => {
+            u64::from(protocol) | (skipped as u64 & 0xffff) << 8 | u64::from(fragment.0) << 24
+        }
+        Err(verdict) => 1 << 48 | u64::from(verdict.index()),
     }
 }
 

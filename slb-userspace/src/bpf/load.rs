@@ -22,7 +22,7 @@ use super::{
 type SizeOf = fn(&Sizes) -> u32;
 
 /// Maps whose size the settings decide.
-pub(super) const SIZED: [(&str, SizeOf); 30] = [
+pub(super) const SIZED: [(&str, SizeOf); 32] = [
     ("CONNECTIONS4", |sizes| sizes.buckets_v4),
     ("CONNECTIONS6", |sizes| sizes.buckets_v6),
     ("SERVICES", |sizes| sizes.services),
@@ -53,10 +53,12 @@ pub(super) const SIZED: [(&str, SizeOf); 30] = [
     ("TEMPLATES4", |sizes| sizes.templates),
     ("TEMPLATES6", |sizes| sizes.templates),
     ("SHARED_BACKENDS", |sizes| sizes.backends),
+    ("FRAGMENTS", |sizes| sizes.fragments * 2),
+    ("ONE_PACKET_REPLIES", Sizes::leads),
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 40] = [
+pub const PINNED: [&str; 43] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
@@ -97,6 +99,9 @@ pub const PINNED: [&str; 40] = [
     "TEMPLATES6",
     "SHARED_BACKENDS",
     "COUNT_NO_TEMPLATE",
+    "FRAGMENTS",
+    "ONE_PACKET_REPLIES",
+    "CLIENT_WAYS",
 ];
 
 /// Whether the maps are new.
@@ -166,6 +171,7 @@ impl Object {
         origin: Origin,
     ) -> Result<Self, Error> {
         let (mask_v4, mask_v6) = (sizes.buckets_v4 - 1, sizes.buckets_v6 - 1);
+        let mask_fragments = sizes.fragments - 1;
         let mut loader = EbpfLoader::new();
         for (name, size) in SIZED {
             loader.map_max_entries(name, size(&sizes));
@@ -173,6 +179,9 @@ impl Object {
         loader.override_global("SEED", seed.as_bytes(), true);
         loader.override_global("MASK_V4", &mask_v4, true);
         loader.override_global("MASK_V6", &mask_v6, true);
+        loader.override_global("MASK_FRAGMENTS", &mask_fragments, true);
+        let mask_fragments = sizes.fragments - 1;
+        loader.override_global("MASK_FRAGMENTS", &mask_fragments, true);
         let log_level = super::log::level();
         loader.override_global(aya_log::LEVEL, &log_level, false);
         for name in pins.into_iter().flat_map(|_| PINNED) {

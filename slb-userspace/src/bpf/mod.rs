@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use slb_common::{
     admission::{ClientKey, ClientState, RefusedCounters},
     connection::WAYS,
+    fragment::BUCKET_WORDS,
     next_hop::{CLIENT_HOPS, NextHop},
+    one_packet::{CLIENT_WAY_WORDS, CLIENT_WAYS},
     service::{AddressBitmap, Backend, Counters, Gauges, Instance, Meter, Service},
     vip::{LOCALS, LocalAddress, VIP_STATES, VipCounters, VipState},
 };
@@ -49,6 +51,8 @@ pub struct Sizes {
     pub templates: u32,
     /// Entries of access lists.
     pub acl_entries: u32,
+    /// Buckets of four fragmented datagrams (256 bytes) in each family, a power of two.
+    pub fragments: u32,
     /// Whether connections may use full NAT: each then needs a place for its local port.
     pub full_nat: FullNat,
 }
@@ -79,6 +83,8 @@ impl Sizes {
             ring_slots: settings.ring_slots,
             templates: settings.max_templates,
             acl_entries: settings.max_acl_entries,
+            // Half of the places are taken then: both buckets of a datagram are rarely full.
+            fragments: (settings.max_fragments / 2).next_power_of_two(),
             full_nat: if settings.local_addresses.is_empty() { FullNat::Off } else { FullNat::On },
         }
     }
@@ -150,6 +156,9 @@ impl Sizes {
             + 3 * size_of::<AddressBitmap>() as u64
             + u64::from(CLIENT_HOPS) * size_of::<NextHop>() as u64
             + u64::from(VIP_STATES) * size_of::<VipState>() as u64
+            + u64::from(self.fragments) * 2 * (BUCKET_WORDS * size_of::<u64>()) as u64
+            + hash(leads, 24 + 24)
+            + u64::from(CLIENT_WAYS) * (CLIENT_WAY_WORDS * size_of::<u64>()) as u64
             + u64::from(VIP_STATES) * (size_of::<VipCounters>() * processors + 8) as u64
     }
 }
@@ -275,6 +284,7 @@ mod tests {
             full_nat: FullNat::Off,
             templates: 0,
             acl_entries: 200_000,
+            fragments: 8192,
         };
         // What Linux 6.18 counts for them with two processors: `memlock` of each map's fdinfo.
         let counted: u64 = 253_143_440;

@@ -110,6 +110,7 @@ mod tests {
         full_nat: FullNat::On,
         templates: 128,
         acl_entries: 16,
+        fragments: 4,
     };
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuArray};
 use slb_common::{
     next_hop::{HOP_STALE, HOP_VALID, NextHop},
+    one_packet::{Reply, ReplyKey},
     service::{
         AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
         address_bit,
@@ -23,6 +24,7 @@ use super::{
     locals::Locals,
     operation::{Addresses, Operation, Virtual},
     ranges::Ranges,
+    replies::Replies,
     table::Table,
     templates::Templates,
     words::{any_address, number, protocol, words},
@@ -55,6 +57,7 @@ pub struct Kernel {
     count_answers: PerCpuArray<MapData, u64>,
     pub(super) addresses: BpfHashMap<MapData, u64, [u64; 4]>,
     pub(super) admission: admission::Maps,
+    replies: Replies,
     /// The connection tables, read-only.
     pub table: Table,
     /// The persistence templates.
@@ -77,6 +80,7 @@ impl Kernel {
             egress: typed(object, "EGRESS")?,
             locals: Locals::open(object)?,
             admission: admission::Maps::open(object)?,
+            replies: Replies::open(object)?,
             table: Table::open(object)?,
             templates: Templates::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
@@ -282,6 +286,14 @@ impl Kernel {
     pub fn forget_backend(&mut self, slot: u32) -> Result<(), Error> {
         let zero = zeroes().map_err(|error| map_error("COUNT_BACKENDS", &error))?;
         self.count_backends.set(slot, zero, 0).map_err(|error| map_error("COUNT_BACKENDS", &error))
+    }
+
+    /// Says which backends' replies belong to datagrams without entry.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_replies(&mut self, wanted: &BTreeMap<ReplyKey, Reply>) -> Result<(), Error> {
+        self.replies.set(wanted)
     }
 
     /// The same for a service.

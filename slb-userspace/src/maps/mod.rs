@@ -12,6 +12,7 @@ mod lists;
 pub mod locals;
 pub mod operation;
 mod ranges;
+mod replies;
 pub mod table;
 pub mod templates;
 mod tunnel_sources;

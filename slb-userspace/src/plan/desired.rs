@@ -14,6 +14,7 @@ use slb_common::{
 
 use super::{
     admission::{self, Admission},
+    one_packet,
     persistence::DesiredPersistence,
     refusal, segments,
     slow_start::WHOLE,
@@ -177,6 +178,7 @@ fn service_of(
         mode: segments::mode(listener.mode),
         mss: segments::mss(listener, family, &backends),
         flags: segments::flags(listener)
+            | one_packet::flags(listener)
             | if stopped { service::SERVICE_STOPPED } else { 0 }
             | refusal::flags(listener),
         admission: admission::of(instance, listener, family),

@@ -71,7 +71,7 @@ fn taken(balancer: &Balancer, case: Case) -> usize {
 }
 
 /// Opens the first client's connection as far as both directions are on the hot path.
-fn establish(case: Case, balancer: &mut Balancer) -> SocketAddr {
+pub(crate) fn establish(case: Case, balancer: &mut Balancer) -> SocketAddr {
     let local = open(balancer, &case.first());
     let reply = |tcp| case.reply(case.backend(1), local, tcp);
     balancer.receive(&reply(flags::SYN | flags::ACK));

@@ -10,7 +10,9 @@ use std::{
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use slb_common::{
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, endpoint},
+    fragment::BUCKET_WORDS,
     next_hop::NextHop,
+    one_packet::CLIENT_WAY_WORDS,
     service::{AddressBitmap, Backend, Gauges, Instance, Meter, Service},
     vip::{LOCAL_PORT_TAKEN, LocalAddress, Settings, VipState},
 };
@@ -85,6 +87,7 @@ impl Loaded {
             ring_slots: 70_000,
             full_nat: FullNat::On,
             templates: TEMPLATES,
+            fragments: 256,
             acl_entries: 100_000,
         };
         let mut object = Object::load_private(bpf::OBJECT, sizes).unwrap();
@@ -128,6 +131,9 @@ impl Loaded {
         let keys: Vec<_> = self.templates_v6.keys().map(Result::unwrap).collect();
         keys.iter().for_each(|key| self.templates_v6.remove(key).unwrap());
         self.kernel.templates.set_shared(&BTreeMap::new()).unwrap();
+        self.kernel.set_replies(&BTreeMap::new()).unwrap();
+        self.zero::<[u64; BUCKET_WORDS]>("FRAGMENTS");
+        self.zero::<[u64; CLIENT_WAY_WORDS]>("CLIENT_WAYS");
         self.zero::<[u64; BUCKET_WORDS_V4]>("CONNECTIONS4");
         self.zero::<[u64; BUCKET_WORDS_V6]>("CONNECTIONS6");
         self.zero::<Service>("SERVICES");

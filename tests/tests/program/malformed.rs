@@ -133,17 +133,6 @@ fn a_source_that_no_host_sends_from_opens_nothing() {
 }
 
 #[test]
-fn a_fragment_to_a_vip_is_dropped_first_middle_and_last() {
-    for case in CASES {
-        let frames = [(0, true), (1, true), (100, false)].map(|fragment| {
-            let packet = Packet { fragment: Some(fragment), payload: vec![1; 64], ..case.first() };
-            ("a fragment", packet.bytes())
-        });
-        assert_dropped(case, &frames, DropFragment);
-    }
-}
-
-#[test]
 fn more_extension_headers_than_are_looked_through_are_dropped() {
     for case in CASES.into_iter().filter(|case| case.family == Family::V6) {
         let packet = Packet { extras: vec![(60, vec![0; 6]); 7], ..case.first() };

@@ -1,0 +1,221 @@
+//! Fragments follow their first one, in every mode, there and back.
+
+use std::net::SocketAddr;
+
+use slb_common::{Verdict, service::mode};
+use slb_tests::packets::{
+    Packet, Transport, endpoints,
+    flags::{ACK, PSH},
+};
+use slb_userspace::config::model::{Family, Protocol};
+
+use super::{
+    balancer::{Action, Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
+    cases::{CASES, Case, answered, assert_sent, forwarded},
+    direct, full_nat, tunnel,
+};
+
+/// A packet of the first client in the middle of its connection that makes three pieces of 64.
+fn long(case: Case) -> Packet {
+    Packet { payload: (0..150).collect(), ..case.next() }
+}
+
+/// What a mode makes of a client's packet, whole or not.
+type Expected = Box<dyn Fn(&Packet) -> Packet>;
+
+/// A program in a mode with an open connection, and what it makes of its packets.
+fn ready(case: Case, mode: u8) -> (Balancer, Expected, SocketAddr) {
+    let backend = case.backend(1);
+    match mode {
+        mode::NAT => {
+            let (mut balancer, _) = case.balancer(1);
+            case.establish(&mut balancer, case.client(1), case.vip());
+            (balancer, Box::new(move |packet| forwarded(packet, backend)), case.client(1))
+        }
+        mode::FULL_NAT => {
+            let (mut balancer, _) = full_nat::balancer(case, 1, 1);
+            let local = full_nat::establish(case, &mut balancer);
+            let expected = move |packet: &Packet| full_nat::forwarded(packet, local, backend);
+            (balancer, Box::new(expected), local)
+        }
+        _ => {
+            let (mut balancer, _) = direct::balancer(case, mode, 1);
+            let opened = balancer.receive(&case.first());
+            assert_eq!(opened.verdict, Verdict::Redirected);
+            let expected = move |packet: &Packet| {
+                let outer = tunnel::tunnelled(packet, backend.ip()).outer;
+                let outer = outer.filter(|_| mode == mode::TUNNEL);
+                let macs = (OWN_MAC, [2, 0, 0, 0, 1, 1]);
+                Packet { macs, tags: Vec::new(), ttl: packet.ttl - 1, outer, ..packet.clone() }
+            };
+            (balancer, Box::new(expected), case.client(1))
+        }
+    }
+}
+
+const MODES: [u8; 4] = [mode::NAT, mode::DIRECT, mode::TUNNEL, mode::FULL_NAT];
+
+#[test]
+fn fragments_follow_their_first_one_in_every_mode_whatever_their_order() {
+    for case in CASES {
+        for mode in MODES {
+            let (mut balancer, expected, _) = ready(case, mode);
+            let packet = long(case);
+            let (pieces, wanted) = (packet.pieces(64), expected(&packet).pieces(64));
+            assert_eq!(pieces.len(), 3);
+            for order in [[0, 1, 2], [0, 2, 1]] {
+                for number in order {
+                    let ended = balancer.receive(&pieces[number]);
+                    assert_sent(&ended, &wanted[number], ELSEWHERE);
+                }
+            }
+            assert_eq!(balancer.entries().len(), 1, "{case:?} {mode}");
+            balancer.assert_consistent();
+        }
+    }
+}
+
+#[test]
+fn fragments_with_tags_options_and_extension_headers_follow_as_well() {
+    for case in CASES {
+        let (mut balancer, expected, _) = ready(case, mode::NAT);
+        let extras = match case.family {
+            Family::V4 => vec![(0, vec![1; 8])],
+            Family::V6 => vec![(60, vec![0; 6]), (0, vec![0; 14])],
+        };
+        let packet = Packet { tags: vec![100, 200], extras, ..long(case) };
+        for (piece, wanted) in packet.pieces(64).iter().zip(expected(&packet).pieces(64)) {
+            assert_sent(&balancer.receive(piece), &wanted, ELSEWHERE);
+        }
+    }
+}
+
+#[test]
+fn a_datagrams_first_fragment_opens_its_flow() {
+    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Udp) {
+        let (mut balancer, _) = case.balancer(1);
+        let packet = Packet { payload: vec![7; 150], ..case.first() };
+        let wanted = forwarded(&packet, case.backend(1)).pieces(64);
+        for (piece, wanted) in packet.pieces(64).iter().zip(wanted) {
+            assert_sent(&balancer.receive(piece), &wanted, ELSEWHERE);
+        }
+    }
+}
+
+#[test]
+fn replies_in_fragments_come_from_the_vip() {
+    for case in CASES {
+        for mode in [mode::NAT, mode::FULL_NAT] {
+            let (mut balancer, _, client) = ready(case, mode);
+            let reply = case.reply(case.backend(1), client, ACK | PSH);
+            let reply = Packet { payload: (0..150).collect(), ..reply };
+            let wanted = Packet { destination: case.client(1), ..answered(&reply, case.vip()) };
+            for (piece, wanted) in reply.pieces(64).iter().zip(wanted.pieces(64)) {
+                assert_sent(&balancer.receive(piece), &wanted, INTERFACE);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fragment_without_its_first_one_is_dropped() {
+    for case in CASES {
+        for mode in MODES {
+            let (mut balancer, expected, _) = ready(case, mode);
+            let packet = long(case);
+            let (pieces, wanted) = (packet.pieces(64), expected(&packet).pieces(64));
+            for piece in [&pieces[1], &pieces[2]] {
+                let verdict = balancer.receive(piece).verdict;
+                assert_eq!(verdict, Verdict::DropFragmentWithoutFirst, "{case:?} {mode}");
+            }
+            // Somebody else's first one does not help.
+            let other = Packet { source: case.client(2), ..pieces[0].clone() };
+            balancer.receive(&other);
+            let verdict = balancer.receive(&pieces[1]).verdict;
+            assert_eq!(verdict, Verdict::DropFragmentWithoutFirst, "{case:?} {mode}");
+            assert_sent(&balancer.receive(&pieces[0]), &wanted[0], ELSEWHERE);
+            assert_sent(&balancer.receive(&pieces[1]), &wanted[1], ELSEWHERE);
+        }
+    }
+}
+
+#[test]
+fn a_fragment_that_cuts_a_header_is_dropped() {
+    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Tcp) {
+        let (mut balancer, ..) = ready(case, mode::NAT);
+        let cut = &long(case).pieces(8)[0];
+        assert_eq!(balancer.receive(cut).verdict, Verdict::DropTinyFragment, "{case:?}");
+        // The first one is whole, but another would overwrite its flags.
+        let pieces = long(case).pieces(64);
+        assert_eq!(balancer.receive(&pieces[0]).verdict, Verdict::Redirected);
+        let over = Packet { fragment: Some((1, true)), ..pieces[1].clone() };
+        assert_eq!(balancer.receive(&over).verdict, Verdict::DropTinyFragment, "{case:?}");
+    }
+}
+
+#[test]
+fn a_full_fragment_table_refuses_and_says_so() {
+    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Udp) {
+        let (mut balancer, _) = case.balancer(1);
+        let refused = (1..3000_u16).find(|number| {
+            let packet = case.to_vip(case.client(*number), case.vip(), 0);
+            let packet = Packet { payload: vec![7; 150], ..packet };
+            match balancer.receive(&packet.pieces(64)[0]).verdict {
+                Verdict::Redirected => false,
+                verdict => {
+                    assert_eq!(verdict, Verdict::DropFragmentTableFull, "{case:?}");
+                    true
+                }
+            }
+        });
+        // 256 buckets of 4 for each family: half of them fill before the first is refused.
+        assert!(refused.is_some_and(|number| number > 512), "{case:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_first_fragment_that_is_dropped_takes_no_place() {
+    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Tcp) {
+        let (mut balancer, _) = case.balancer(1);
+        let pieces = long(case).pieces(64);
+        assert_eq!(balancer.receive(&pieces[0]).verdict, Verdict::DropNoConnection);
+        let verdict = balancer.receive(&pieces[1]).verdict;
+        assert_eq!(verdict, Verdict::DropFragmentWithoutFirst, "{case:?}");
+    }
+}
+
+#[test]
+fn fragments_that_the_host_itself_is_meant_by_are_passed() {
+    for case in CASES {
+        let (mut balancer, _) = case.balancer(1);
+        let nobodys = SocketAddr::new(case.vip().ip(), 9999);
+        let packet = Packet { destination: nobodys, ..long(case) };
+        for piece in packet.pieces(64) {
+            let ended = balancer.receive(&piece);
+            assert_eq!(ended.verdict, Verdict::PassNoListener, "{case:?}");
+            assert_eq!(ended.action, Action::Pass);
+        }
+        let protocol = if case.family == Family::V4 { 1 } else { 58 };
+        for fragment in [(0, true), (8, true), (16, false)] {
+            let echo = Packet {
+                transport: Transport::Other(protocol),
+                payload: vec![8; 64],
+                fragment: Some(fragment),
+                ..case.next()
+            };
+            assert_eq!(balancer.receive(&echo).action, Action::Pass, "{case:?}");
+        }
+    }
+}
+
+#[test]
+fn endpoints_of_a_whole_packet_are_those_of_its_pieces() {
+    // The oracle's own check: what it cuts is what etherparse puts together.
+    for case in CASES {
+        let packet = long(case);
+        let bytes: Vec<u8> =
+            packet.pieces(64).into_iter().flat_map(|piece| piece.payload).collect();
+        assert_eq!(packet.bytes()[packet.transport_at()..], bytes);
+        assert_eq!(endpoints(&packet.bytes()), (packet.source, packet.destination));
+    }
+}
