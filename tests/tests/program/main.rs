@@ -22,6 +22,7 @@ mod links;
 mod malformed;
 mod passing;
 mod persistence;
+mod processors;
 mod quic;
 mod random;
 mod ranges;
