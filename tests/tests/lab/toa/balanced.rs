@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use slb_tests::lab::{Server, Service, Slbd, VIP_V4, VIP_V6, tcp_from, udp_from};
+use slb_tests::lab::{Host, Server, Service, Slbd, VIP_V4, VIP_V6, tcp_from, udp_from};
 
 use super::{
     LISTENERS,
@@ -72,14 +72,7 @@ impl Balanced {
 
     /// A connection to a VIP: the client's own endpoint, and what the server says of it.
     fn talk(&self, vip: IpAddr, port: u16) -> Result<(SocketAddr, Vec<String>)> {
-        let client = &self.backend.lab.clients[0];
-        let source = client.endpoint(vip, 0);
-        let mut stream = tcp_from(&client.namespace, source, (vip, port).into())?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut said = String::new();
-        stream.read_to_string(&mut said).with_context(|| format!("{vip} port {port}"))?;
-        let own = stream.local_addr()?;
-        Ok((own, said.lines().map(str::to_owned).collect()))
+        talk_from(&self.backend.lab.clients[0], vip, port)
     }
 
     /// A datagram to a VIP, likewise.
@@ -104,6 +97,17 @@ fn ways() -> [(&'static str, u16, IpAddr); 4] {
         (dual.0, dual.1, VIPS[1]),
         (v6.0, v6.1, VIPS[1]),
     ]
+}
+
+/// A connection from a host to a VIP.
+fn talk_from(client: &Host, vip: IpAddr, port: u16) -> Result<(SocketAddr, Vec<String>)> {
+    let source = client.endpoint(vip, 0);
+    let mut stream = tcp_from(&client.namespace, source, (vip, port).into())?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said).with_context(|| format!("{vip} port {port}"))?;
+    let own = stream.local_addr()?;
+    Ok((own, said.lines().map(str::to_owned).collect()))
 }
 
 /// Refuses what is not one of the balancer's local addresses, as Python shows it.
@@ -164,6 +168,22 @@ fn behind_fullnat_servers_of_datagrams_see_local_endpoints_also_with_toa() -> Re
             seen.insert(said);
         }
         assert_eq!(seen.len(), 5, "each flow has an endpoint of its own: {seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn behind_fullnat_a_backend_is_a_client_of_its_own_listener() -> Result<()> {
+    let balanced = Balanced::start()?;
+    let host = balanced.backend.host();
+    for (listener, port, vip) in ways() {
+        let (_, said) = talk_from(host, vip, port)?;
+        said.iter().try_for_each(|line| is_local(line)).context(listener)?;
+    }
+    balanced.backend.attach()?;
+    for (listener, port, vip) in ways() {
+        let (own, said) = talk_from(host, vip, port)?;
+        assert_eq!(said, vec![shown(own, listener); 3], "{listener} {vip}");
     }
     Ok(())
 }
