@@ -39,11 +39,19 @@ struct ListenerOverlay {
 struct Added {
     weight: u16,
     role: Role,
+    /// `None`: none but what the file gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server_id: Option<u16>,
 }
 
 impl Added {
     const fn of(backend: &Backend) -> Self {
-        Self { weight: backend.weight, role: backend.role }
+        Self { weight: backend.weight, role: backend.role, server_id: backend.server_id }
+    }
+
+    /// What becomes of it on a backend that the file names.
+    fn over(self, file: Self) -> Self {
+        Self { server_id: self.server_id.or(file.server_id), ..self }
     }
 }
 
@@ -94,7 +102,8 @@ impl Overlay {
         Ok(outcome)
     }
 
-    /// Adds a backend; one that the file names gets this weight and role.
+    /// Adds a backend; one that the file names gets this weight and role, and the server id if it
+    /// has one.
     pub fn add(&mut self, listener: &ListenerSelector, backend: &Backend) {
         let own = self.of(listener);
         own.removed.remove(&backend.endpoint());
@@ -152,7 +161,9 @@ impl Overlay {
         self.listeners.retain(|name, own| {
             let Some(backends) = known.get(name) else { return false };
             own.removed.retain(|endpoint| backends.contains_key(endpoint));
-            own.added.retain(|endpoint, added| backends.get(endpoint) != Some(added));
+            own.added.retain(|endpoint, added| {
+                backends.get(endpoint).is_none_or(|file| added.over(*file) != *file)
+            });
             let added = &own.added;
             own.weights.retain(|endpoint, weight| {
                 let beneath = added.get(endpoint).or_else(|| backends.get(endpoint));
@@ -167,13 +178,16 @@ impl ListenerOverlay {
     fn apply(&self, listener: &mut Listener) {
         listener.backends.retain(|backend| !self.removed.contains(&backend.endpoint()));
         for (endpoint, added) in &self.added {
-            let Added { weight, role } = *added;
             let mut backends = listener.backends.iter_mut();
             match backends.find(|backend| backend.endpoint() == *endpoint) {
-                Some(backend) => (backend.weight, backend.role) = (weight, role),
+                Some(backend) => {
+                    let Added { weight, role, server_id } = added.over(Added::of(backend));
+                    *backend = Backend { weight, role, server_id, ..*backend };
+                }
                 None => {
+                    let Added { weight, role, server_id } = *added;
                     let added = listener.backend(*endpoint, weight, role);
-                    listener.backends.push(added);
+                    listener.backends.push(Backend { server_id, ..added });
                 }
             }
         }
@@ -267,6 +281,34 @@ backends = [
             assert_eq!(config.instances[0].listeners[0].backends[1].role, Role::Backup);
             overlay.reconcile(&self::config());
         }
+    }
+
+    #[test]
+    fn a_server_id_is_that_of_the_command_or_of_the_file() {
+        let mut file = config();
+        file.instances[0].listeners[0].backends[0].server_id = Some(3);
+        let ids = |overlay: &Overlay| -> Vec<Option<u16>> {
+            let config = overlay.applied_to(&file);
+            config.instances[0].listeners[0].backends.iter().map(|one| one.server_id).collect()
+        };
+        let with =
+            |endpoint, server_id| Backend { server_id, ..backend(endpoint, 7, Role::Primary) };
+        let mut overlay = Overlay::default();
+        overlay.add(&shop(), &with("10.0.1.13:8080", Some(5)));
+        assert_eq!(ids(&overlay), [Some(3), None, Some(5)]);
+        overlay.remove(&shop(), "10.0.1.11:8080".parse().unwrap());
+        assert_eq!(ids(&overlay), [None, Some(5)]);
+        overlay.add(&shop(), &with("10.0.1.11:8080", None));
+        assert_eq!(ids(&overlay), [Some(3), None, Some(5)]);
+        overlay.add(&shop(), &with("10.0.1.11:8080", Some(4)));
+        overlay.reconcile(&file);
+        assert_eq!(ids(&overlay), [Some(4), None, Some(5)]);
+        // The file says so itself, and of the first one all but its id.
+        file.instances[0].listeners[0].backends[0].weight = 7;
+        overlay.add(&shop(), &with("10.0.1.11:8080", None));
+        overlay.remove(&shop(), "10.0.1.13:8080".parse().unwrap());
+        overlay.reconcile(&file);
+        assert_eq!(overlay, Overlay::default());
     }
 
     #[test]

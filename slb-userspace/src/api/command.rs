@@ -68,6 +68,9 @@ pub struct BackendAdd {
     /// Whether it is used always or only without usable primaries.
     #[serde(default = "default_role")]
     pub role: Role,
+    /// 0–65535, what the QUIC connection IDs that it makes call it; as the file has it if absent.
+    #[serde(default, deserialize_with = "server_id", skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<u16>,
 }
 
 /// Take a backend from a listener.
@@ -149,6 +152,13 @@ fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> 
     }
 }
 
+fn server_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    let out_of_range =
+        |id: i64| D::Error::custom(format!("server_id {id} is not between 0 and {}", u16::MAX));
+    let id = Option::<i64>::deserialize(from)?;
+    id.map(|id| u16::try_from(id).map_err(|_| out_of_range(id))).transpose()
+}
+
 fn weight<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
     let weight = i64::deserialize(from)?;
     match u16::try_from(weight) {
@@ -165,7 +175,24 @@ mod tests {
     fn a_backend_added_without_weight_and_role_gets_those_of_the_file() {
         let json = r#"{"listener": "shop/tcp:80", "backend": "10.0.1.14:8080"}"#;
         let add: BackendAdd = serde_json::from_str(json).unwrap();
-        assert_eq!((add.weight, add.role), (100, Role::Primary));
+        assert_eq!((add.weight, add.role, add.server_id), (100, Role::Primary, None));
+    }
+
+    #[test]
+    fn a_server_id_out_of_range_is_refused_with_the_range() {
+        let with = |id: &str| {
+            let json = format!(
+                r#"{{"listener": "web/udp:443", "backend": "10.0.1.14:443", "server_id": {id}}}"#
+            );
+            serde_json::from_str::<BackendAdd>(&json)
+        };
+        assert_eq!(with("65535").unwrap().server_id, Some(65_535));
+        assert_eq!(with("null").unwrap().server_id, None);
+        for id in ["65536", "-1"] {
+            let error = with(id).unwrap_err().to_string();
+            let expected = format!("server_id {id} is not between 0 and 65535");
+            assert!(error.starts_with(&expected), "{error}");
+        }
     }
 
     #[test]

@@ -167,7 +167,7 @@ async fn every_field_of_a_change_arrives_and_its_answer_comes_back() {
     let daemon = Daemon::start().await;
     let client = daemon.client();
     let (listener, backend) = ("shop/tcp:80".parse().unwrap(), "[fd01::12]:8080".parse().unwrap());
-    let add = BackendAdd { listener, backend, weight: 7, role: Role::Backup };
+    let add = BackendAdd { listener, backend, weight: 7, role: Role::Backup, server_id: Some(258) };
     let report = client.backend_add(&add).await.unwrap();
     assert_eq!(report.changes, ["shop/tcp:80: [fd01::12]:8080 added"]);
 

@@ -53,6 +53,9 @@ pub(super) struct Add {
     /// A backup is used only while no primary is usable
     #[arg(long, default_value_t = Role::Primary, value_parser = role())]
     role: Role,
+    /// Scheduler qch: the server id in the QUIC connection IDs that it makes, 0-65535
+    #[arg(long, value_name = "N")]
+    server_id: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -122,8 +125,8 @@ pub(super) async fn run(
             let list = client.backends(listener.as_ref()).await?;
             return Ok(format.write(&list, people)?.into());
         }
-        Command::Add(Add { which: Which { listener, backend }, weight, role }) => {
-            let add = command::BackendAdd { listener, backend, weight, role };
+        Command::Add(Add { which: Which { listener, backend }, weight, role, server_id }) => {
+            let add = command::BackendAdd { listener, backend, weight, role, server_id };
             client.backend_add(&add).await?
         }
         Command::Remove(Remove { which: Which { listener, backend }, now, force }) => {

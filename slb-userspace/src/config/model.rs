@@ -6,6 +6,7 @@
 mod health;
 mod limits;
 mod options;
+mod server_ids;
 mod words;
 
 use std::{
@@ -25,6 +26,7 @@ pub use self::{
         AccessList, Acl, AclKind, MssClamp, NoBackend, OnBackendDown, Persistence, SynDefence,
         SynDefenceMode, TcpTimestamps,
     },
+    server_ids::SharedServerId,
     words::status_classes,
 };
 

@@ -14,7 +14,7 @@ use crate::{
     bpf,
     config::{
         self,
-        model::{Backend, Config, Family, ForwardingMode, Listener},
+        model::{Backend, Config, Family, ForwardingMode, Listener, SharedServerId},
     },
     maps::Operation,
     overlay::{Overlay, find, selector},
@@ -96,6 +96,7 @@ pub(super) async fn reload(state: &mut State) -> Result<ChangeReport, ApiError> 
     let mut overlay = state.overlay.clone();
     overlay.reconcile(&checked.config);
     let config = overlay.applied_to(&checked.config);
+    server_ids_are_clear(&config)?;
     let mut report = take(state, config, overlay).await?;
     state.configured = checked.config;
     report.warnings.extend(checked.warnings.iter().map(Warning::from));
@@ -120,8 +121,9 @@ async fn backend_add(state: &mut State, add: &BackendAdd) -> Result<ChangeReport
         return Err(ApiError::refused(message).with_hint(hint));
     }
     let mut overlay = state.overlay.clone();
-    let (weight, role) = (add.weight, add.role);
-    overlay.add(&add.listener, &listener.backend(endpoint, weight, role));
+    let backend = listener.backend(endpoint, add.weight, add.role);
+    overlay.add(&add.listener, &Backend { server_id: add.server_id, ..backend });
+    server_ids_are_clear(&overlay.applied_to(&state.configured))?;
     overlay_changed(state, overlay).await
 }
 
@@ -148,6 +150,23 @@ fn unfit(
         return Some((message, "add one to dataplane.local_addresses and restart slbd"));
     }
     None
+}
+
+/// Refuses two backends of one server id, of which a command has added at least one: `slb check`
+/// sees those of the file.
+fn server_ids_are_clear(config: &Config) -> Result<(), ApiError> {
+    for instance in &config.instances {
+        for listener in &instance.listeners {
+            if let Some(SharedServerId { id, other, backend }) =
+                listener.shared_server_ids().first()
+            {
+                let name = selector(&instance.name, listener);
+                let message = format!("{other} and {backend} of {name} both have server id {id}");
+                return Err(ApiError::refused(message).with_hint("a server id names one backend"));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn backend_remove(

@@ -23,6 +23,8 @@ mod no_backend;
 mod persistence;
 mod reload;
 mod restart;
+mod segments;
+mod server_ids;
 mod slow_start;
 mod source_hash;
 mod toa;

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Buckets of a table that has room for all ports of a local address.
-const LARGE: u32 = 32_768;
+pub(crate) const LARGE: u32 = 32_768;
 
 /// The `number`-th local address of a family.
 pub(crate) fn local(case: Case, number: u8) -> IpAddr {

@@ -24,6 +24,7 @@ mod malformed;
 mod one_packet;
 mod passing;
 mod persistence;
+mod processors;
 mod quic;
 mod random;
 mod ranges;

@@ -1,6 +1,6 @@
 //! `[[instance.listener]]`.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use super::{
     Surroundings,
@@ -14,7 +14,7 @@ use crate::config::{
     file::Table,
     model::{
         Backend, Family, ForwardingMode, Listener, NoBackend, OnBackendDown, Protocol, Scheduler,
-        TcpTimestamps, Timeouts,
+        SharedServerId, TcpTimestamps, Timeouts,
     },
     report::{Report, Span},
 };
@@ -94,21 +94,15 @@ fn scheduler(table: &Table<'_>, protocol: Option<Protocol>, report: &mut Report<
 
 /// qch finds backends by the ids that their servers write into connection IDs.
 fn need_server_ids(table: &Table<'_>, listener: &Listener, report: &mut Report<'_>) {
-    let qch = listener.scheduler == Scheduler::Qch && listener.protocol == Protocol::Udp;
-    let Some(written) = table.get("scheduler").filter(|_| qch) else {
+    let Some(written) = table.get("scheduler").filter(|_| listener.reads_server_ids()) else {
         return;
     };
-    let mut named = HashMap::new();
-    for backend in &listener.backends {
-        let Some(id) = backend.server_id else { continue };
-        // The two addresses of one server may share its id.
-        let family = Family::of(backend.address);
-        if let Some(other) = named.insert((family, id), backend.endpoint()) {
-            let message = format!("server_id {id} is given to {other} and {}", backend.endpoint());
-            report.error(&written.span(), message).hint("a server id names one backend");
-        }
+    for SharedServerId { id, other, backend } in listener.shared_server_ids() {
+        let message = format!("server_id {id} is given to {other} and {backend}");
+        report.error(&written.span(), message).hint("a server id names one backend");
     }
-    if named.is_empty() && !listener.backends.is_empty() {
+    let named = listener.backends.iter().any(|backend| backend.server_id.is_some());
+    if !named && !listener.backends.is_empty() {
         report
             .warning(&written.span(), "no backend has a server_id: qch does what tch does")
             .hint("give each backend the server_id that its QUIC server puts into connection IDs");

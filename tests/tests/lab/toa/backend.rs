@@ -56,6 +56,19 @@ while True:
     connection.close()
 ";
 
+/// Says of each datagram where it came from.
+const UDP_SERVER: &str = "
+import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+server = socket.socket(family, socket.SOCK_DGRAM)
+if family == socket.AF_INET6:
+    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+server.bind((sys.argv[1], int(sys.argv[2])))
+while True:
+    data, peer = server.recvfrom(1000)
+    server.sendto(('%s %d' % peer[:2]).encode(), peer)
+";
+
 /// The network, the backend's cgroup, and what runs in it.
 pub(super) struct Backend {
     pub(super) lab: Lab,
@@ -64,12 +77,19 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// A backend that knows the way to the balancer's addresses. Nothing is attached.
-    pub(super) fn new() -> Result<Self> {
+    /// A backend whose way to the clients, and to everything, leads by the balancer. Nothing is
+    /// attached.
+    pub(super) fn behind_the_balancer() -> Result<Self> {
         let lab = Lab::builder().backends(1).families(Families::Both).build()?;
         let cgroup = cgroup_root()?.join(&lab.name);
         fs::create_dir(&cgroup).with_context(|| cgroup.display().to_string())?;
-        let backend = Self { lab, cgroup, servers: Vec::new() };
+        Ok(Self { lab, cgroup, servers: Vec::new() })
+    }
+
+    /// A backend for clients of raw frames that are on its own wire, with a balancer's addresses or
+    /// strangers'.
+    pub(super) fn new() -> Result<Self> {
+        let backend = Self::behind_the_balancer()?;
         let mut lines = Vec::new();
         for (network, address) in BELIEVED {
             lines.push(format!("route add {network} dev eth0"));
@@ -91,6 +111,11 @@ impl Backend {
         self.wait_for(port)?;
         // The connection that waited for it.
         self.wait_for_accepted(port, 1)
+    }
+
+    /// Starts the Python server of datagrams in the backend's cgroup.
+    pub(super) fn python_udp(&mut self, address: &str, port: u16) -> Result<()> {
+        self.start("python3", &["-u", "-c", UDP_SERVER, address, &port.to_string()])
     }
 
     /// Connections that the Python server has accepted and asked for their peer.

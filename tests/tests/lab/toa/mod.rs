@@ -2,6 +2,7 @@
 //! by TCP option 254.
 
 mod backend;
+mod balanced;
 mod client;
 
 use std::{

@@ -95,7 +95,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn a_step_moves_at_most_twice_the_share_of_weight_that_it_adds_and_all_to_those_that_ramp(
+    fn a_step_moves_the_part_of_all_weight_that_it_adds_and_all_of_it_to_those_that_ramp(
         weights in prop::collection::vec(1_u16..=100, 2..40),
         ages in prop::collection::vec(prop_oneof![Just(900_u64), 0_u64..60], 40),
         steady in 0_usize..40,
@@ -110,13 +110,13 @@ proptest! {
         let weight = |all: &[Candidate]| -> f64 {
             all.iter().map(|one| f64::from(one.weight) * f64::from(one.share)).sum()
         };
-        let added = 1.0 - weight(&before) / weight(&after);
+        let added = 65_537.0 * (1.0 - weight(&before) / weight(&after));
         let pairs: Vec<_> = tables[0].iter().zip(&tables[1]).filter(|(b, a)| b != a).collect();
         for (_, to) in &pairs {
             prop_assert!(after[**to as usize].share > before[**to as usize].share);
         }
-        // Each backend's places are whole ones.
-        let most = 2.0 * added * 65_537.0 + count as f64;
+        // Each backend's places are whole ones, and lent ones fall as hashes do.
+        let most = added + 5.0 * added.sqrt() + count as f64;
         prop_assert!(pairs.len() as f64 <= most, "{} places moved, {most:.0} allowed", pairs.len());
     }
 
