@@ -6,6 +6,7 @@ mod scene;
 mod seen;
 mod services;
 
+mod admission;
 mod backend_commands;
 mod counters;
 mod detach;
@@ -13,6 +14,7 @@ mod distribution;
 mod draining;
 mod failover;
 mod foreign_traffic;
+mod fragments;
 mod icmp;
 mod lifetimes;
 mod lists;
