@@ -7,6 +7,7 @@ mod seen;
 mod services;
 
 mod backend_commands;
+mod backend_setup;
 mod counters;
 mod detach;
 mod distribution;
