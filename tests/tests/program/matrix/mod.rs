@@ -134,20 +134,20 @@ fn established(cell: Cell) -> u32 {
 
 fn fin(cell: Cell) -> u32 {
     let mut scene = Scene::established(cell);
-    scene.reaches_backend(&scene.from_client(FIN | ACK));
+    scene.reaches_backend(&scene.request(FIN | ACK));
     scene.is(state::FIN, state::FIN);
     scene.reaches_client(&scene.row.reply(scene.peer, FIN | ACK));
     // Where only the client is seen, nobody knows that both have.
     let both = if scene.row.two_sided() { state::TIME_WAIT } else { state::FIN };
     scene.is(both, both);
-    scene.reaches_backend(&scene.from_client(ACK));
+    scene.reaches_backend(&scene.request(ACK));
     scene.is(both, both);
     scene.done()
 }
 
 fn rst(cell: Cell) -> u32 {
     let mut scene = Scene::established(cell);
-    scene.reaches_backend(&scene.from_client(RST));
+    scene.reaches_backend(&scene.request(RST));
     scene.is(state::CLOSED, state::CLOSED);
     let compared = scene.done();
     let mut scene = Scene::established(cell);
@@ -292,7 +292,7 @@ impl Scene {
         let mut scene = Self::new(cell);
         scene.open(&scene.row.case.first());
         scene.reaches_client(&scene.row.reply(scene.peer, SYN | ACK));
-        scene.reaches_backend(&scene.from_client(ACK));
+        scene.reaches_backend(&scene.request(ACK));
         scene.reaches_client(&scene.row.reply(scene.peer, ACK));
         scene
     }
@@ -309,7 +309,7 @@ impl Scene {
         self.reaches_backend(first);
     }
 
-    fn from_client(&self, tcp: u8) -> Packet {
+    fn request(&self, tcp: u8) -> Packet {
         self.row.case.to_vip(self.row.case.client(1), self.row.case.vip(), tcp)
     }
 
