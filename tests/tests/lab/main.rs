@@ -8,6 +8,7 @@ mod services;
 
 mod admission;
 mod backend_commands;
+mod backend_setup;
 mod counters;
 mod detach;
 mod distribution;

@@ -13,13 +13,19 @@ use super::{
 };
 
 /// The router's MAC address, which is not the one that the client's packets come from.
-const ROUTER_MAC: Mac = [2, 0, 0, 0, 0, 0x77];
+pub(crate) const ROUTER_MAC: Mac = [2, 0, 0, 0, 0, 0x77];
 const ROUTER_MAC_TEXT: &str = "02:00:00:00:00:77";
 const OTHER_MAC_TEXT: &str = "02:00:00:00:00:78";
 
-/// A program in a namespace with an interface `front` that forwards, and a default route by it.
+/// A program in a namespace with a route to clients.
 fn routed(case: Case) -> (Balancer, Installed, u32) {
     let (balancer, installed) = case.balancer(1);
+    let front = route(case);
+    (balancer, installed, front)
+}
+
+/// Adds an interface that forwards to this namespace, and a default route by it.
+pub(crate) fn route(case: Case) -> u32 {
     ip("link add front address 02:00:00:00:00:ba type veth peer name far");
     ip("link set lo up");
     ip("link set far up");
@@ -38,7 +44,7 @@ fn routed(case: Case) -> (Balancer, Installed, u32) {
     };
     fs::write(format!("/proc/sys/net/{family}/conf/front/forwarding"), "1").unwrap();
     neighbour(case, ROUTER_MAC_TEXT);
-    (balancer, installed, interface("front"))
+    interface("front")
 }
 
 fn neighbour(case: Case, mac: &str) {
