@@ -134,9 +134,16 @@ impl Kind {
                 arguments: &["-pslb-tests", "--test", "lab", "--", "--test-threads=1"],
             }],
             Self::Soak => &[Suite {
-                name: "soak: every mode at once, under reloads and failures",
+                name: "soak: every mode at once, judged on the wire, under reloads and failures",
                 // What it prints is the seed that repeats it.
-                arguments: &["-pslb-tests", "--test", "soak", "--", "--nocapture"],
+                arguments: &[
+                    "-pslb-tests",
+                    "--test",
+                    "soak",
+                    "--",
+                    "--test-threads=1",
+                    "--nocapture",
+                ],
             }],
             Self::Kernels | Self::Tidy => &[],
         }

@@ -1,6 +1,8 @@
 //! The network of the soak: four backends on one switch with the balancer, for every mode.
 
-use std::{collections::BTreeMap, fmt::Write, net::IpAddr, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap, fmt::Write, net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration,
+};
 
 use anyhow::{Context, Result};
 use aya::maps::{HashMap, Map, MapData};
@@ -35,10 +37,10 @@ pub(crate) const LISTENERS: [Listener; 8] = [
     Listener { mode: "dr", protocol: "tcp", port: 81, server: 81 },
     Listener { mode: "tunnel", protocol: "tcp", port: 82, server: 82 },
     Listener { mode: "fullnat", protocol: "tcp", port: 83, server: 8083 },
-    Listener { mode: "nat", protocol: "udp", port: 5300, server: 5350 },
+    Listener { mode: "nat", protocol: "udp", port: 5300, server: 5400 },
     Listener { mode: "dr", protocol: "udp", port: 5301, server: 5301 },
     Listener { mode: "tunnel", protocol: "udp", port: 5302, server: 5302 },
-    Listener { mode: "fullnat", protocol: "udp", port: 5303, server: 5353 },
+    Listener { mode: "fullnat", protocol: "udp", port: 5303, server: 5403 },
 ];
 
 impl Listener {
@@ -113,6 +115,22 @@ impl Ground {
         &self.lab.clients[0].namespace
     }
 
+    /// The client and the backends.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.lab.clients.iter().chain(&self.lab.backends)
+    }
+
+    pub(crate) fn work_dir(&self) -> PathBuf {
+        self.lab.work_dir()
+    }
+
+    /// The source of the frames that leave the balancer.
+    pub(crate) fn balancer_mac(&self) -> Result<String> {
+        let shown = self.lab.balancer.output("ip", &["-o", "link", "show", "eth0"])?;
+        let mac = shown.split_whitespace().skip_while(|word| *word != "link/ether").nth(1);
+        mac.map(str::to_owned).context("eth0 has an address")
+    }
+
     pub(crate) fn traffic(&self, listener: &Listener, vip: IpAddr, question: Question) -> Traffic {
         let at = SocketAddr::new(vip, listener.port);
         Traffic::start(self.client(), at, question, 3, PAUSE)
@@ -142,6 +160,11 @@ impl Ground {
         let name = self.lab.backends[index].name.clone();
         self.servers.iter_mut().filter(|one| one.name() == name).for_each(Server::kill);
         name
+    }
+
+    /// Kills every server.
+    pub(crate) fn kill_all(&mut self) {
+        self.servers.iter_mut().for_each(Server::kill);
     }
 
     pub(crate) fn restart(&mut self, backend: &str) -> Result<()> {

@@ -12,6 +12,7 @@ mod seen;
 
 mod chance;
 mod ground;
+mod judged;
 mod oracle;
 
 use std::{
