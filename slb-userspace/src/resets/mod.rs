@@ -4,7 +4,7 @@
 mod frame;
 mod sender;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use slb_common::{
     connection::{Control, Sequences, state},
@@ -46,7 +46,8 @@ pub fn frames(kernel: &Kernel, line: &Line) -> Vec<Frame> {
     let backend = kernel.backend(line.seen.slot());
     let same_owner = backend.generation == line.seen.generation();
     let to_client = frame::build(&to_client(line, known), &kernel.client_hop(line.client_hop));
-    let to_backend = to_backend(line, known).filter(|_| same_owner && backend.hop.known());
+    let local = |place| kernel.local(place);
+    let to_backend = to_backend(line, known, local).filter(|_| same_owner && backend.hop.known());
     let to_backend = to_backend.map(|segment| frame::build(&segment, &backend.hop));
     [to_client].into_iter().chain(to_backend).collect()
 }
@@ -61,16 +62,23 @@ const fn to_client(line: &Line, known: Sequences) -> Segment {
     }
 }
 
-/// The reset that the backend takes: from the client, in the numbers that it has seen itself.
-/// `None` where packets reach it in a way that is not built here.
-fn to_backend(line: &Line, known: Sequences) -> Option<Segment> {
-    let (destination, delta): (SocketAddr, u32) = match line.translation.mode() {
-        mode::NAT => (line.backend, line.translation.delta()),
-        mode::DIRECT => (line.vip, 0),
+/// The reset that the backend takes: from the client, or from the local endpoint that stands for
+/// it, in the numbers that it has seen itself; `local` is the address in a place. `None` for a
+/// tunnel, in which the daemon puts nothing.
+fn to_backend(line: &Line, known: Sequences, local: impl FnOnce(u16) -> IpAddr) -> Option<Segment> {
+    let delta = line.translation.delta();
+    let (source, destination, delta): (SocketAddr, SocketAddr, u32) = match line.translation.mode()
+    {
+        mode::NAT => (line.client, line.backend, delta),
+        mode::DIRECT => (line.client, line.vip, 0),
+        mode::FULL_NAT => {
+            let port = u16::from_be_bytes(line.ties.local_port());
+            (SocketAddr::new(local(line.ties.local_address()), port), line.backend, delta)
+        }
         _ => return None,
     };
     Some(Segment {
-        source: line.client,
+        source,
         destination,
         sequence: known.end(),
         acknowledges: known.acknowledged().wrapping_sub(delta),

@@ -42,9 +42,28 @@ fn both_ends_get_the_numbers_that_they_expect_in_their_own_view() {
     let segment = to_client(&line, KNOWN);
     assert_eq!((segment.source, segment.destination), (line.vip, line.client));
     assert_eq!((segment.sequence, segment.acknowledges), (0x10, 1000));
-    let segment = to_backend(&line, KNOWN).unwrap();
+    let segment = to_backend(&line, KNOWN, nobody).unwrap();
     assert_eq!((segment.source, segment.destination), (line.client, line.backend));
     // Its own numbers lie below those that the client sees by the delta.
+    assert_eq!((segment.sequence, segment.acknowledges), (1000, 0xffff_fff0));
+}
+
+/// No mode but full NAT has local addresses.
+fn nobody(_: u16) -> IpAddr {
+    unreachable!("no local address is asked for")
+}
+
+#[test]
+fn a_backend_behind_full_nat_is_told_by_the_local_endpoint_that_it_knows() {
+    let ties = Ties::NONE.with_local(5, 40_000_u16.to_be_bytes());
+    let line = Line { ties, ..line(mode::FULL_NAT, 0x20) };
+    let local = |place: u16| {
+        assert_eq!(place, 5);
+        IpAddr::from([100, 64, 0, 1])
+    };
+    let segment = to_backend(&line, KNOWN, local).unwrap();
+    assert_eq!(segment.source, "100.64.0.1:40000".parse().unwrap());
+    assert_eq!(segment.destination, line.backend);
     assert_eq!((segment.sequence, segment.acknowledges), (1000, 0xffff_fff0));
 }
 
@@ -52,7 +71,7 @@ fn both_ends_get_the_numbers_that_they_expect_in_their_own_view() {
 fn a_backend_behind_direct_routing_gets_what_the_client_would_send() {
     // In place of the delta stands the tick of the first packet.
     let line = line(mode::DIRECT, 4711);
-    let segment = to_backend(&line, KNOWN).unwrap();
+    let segment = to_backend(&line, KNOWN, nobody).unwrap();
     assert_eq!(segment.destination, line.vip);
     assert_eq!(segment.acknowledges, KNOWN.acknowledged());
 }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use slb_tests::lab::{Host, Service, VIP_V4, tcp_from, udp_from};
+use slb_tests::lab::{Host, Lab, Service, Slbd, VIP_V4, tcp_from, udp_from};
 
 use crate::{
-    scene::{PATIENCE, Scene, VIPS, echo_at, eventually},
+    scene::{PATIENCE, Scene, VIPS, echo_at, eventually, start_servers},
     seen,
+    segments::DATAPLANE,
     services::{ECHO, configuration, echoes, http},
 };
 
@@ -156,6 +157,28 @@ fn both_ends_of_an_idle_connection_are_reset_when_its_time_is_over() -> Result<(
     let took = begun.elapsed();
     // The timeout, a tick, a sweep.
     assert!(took < Duration::from_secs(14), "{took:?}");
+    Ok(())
+}
+
+#[test]
+fn behind_fullnat_both_ends_are_reset_as_well() -> Result<()> {
+    let lab = Lab::builder().backends(1).build()?;
+    let web = start_servers(&lab.backends)?;
+    let lines = "mode = \"fullnat\"\nestablished_timeout = \"10s\"";
+    let text = configuration(&lab.backends, &[http("wrr", [1])]) + &listener(&lab.backends, lines);
+    let slbd = Slbd::start_with(&lab, DATAPLANE, &text)?;
+    slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
+    let scene = Scene { slbd, servers: web, lab };
+    let servers = accepting(&scene.lab.backends[0])?;
+    let ends: Vec<Ends> =
+        VIPS.into_iter().map(|vip| Ends::open(&scene, vip, &servers)).collect::<Result<_>>()?;
+    for one in &ends {
+        let seen = one.backend.peer_addr()?;
+        assert_ne!(seen.ip(), one.client.local_addr()?.ip(), "a local address");
+    }
+    for one in ends {
+        one.wait_for_resets(Duration::from_secs(16))?;
+    }
     Ok(())
 }
 
