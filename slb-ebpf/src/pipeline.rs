@@ -153,7 +153,7 @@ fn balance<const W: usize, const RARE: bool>(
     match side {
         Side::Vip if look == Look::First && leaves(packet, &entry) => return Err(Verdict::ToOpen),
         Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
-        Side::Backend => hops::client(context, &entry, &mut hop)?,
+        Side::Backend => hops::client(context, &entry, packet.network.length, &mut hop)?,
     }
     if RARE && packet.network.fragment.first() {
         following::remember(Frame::of(context), packet, entry.seen.slot())?;

@@ -119,7 +119,7 @@ fn decide<const W: usize>(
     let mut hop = NextHop::default();
     match side {
         Side::Vip => hops::backend(entry, u32::from(errand.length), &mut hop)?,
-        Side::Backend => hops::client(context, entry, &mut hop)?,
+        Side::Backend => hops::client(context, entry, u32::from(errand.length), &mut hop)?,
     }
     errand.hop = hop;
     (errand.slot, errand.flow) = (entry.seen.slot(), entry.control.tag());

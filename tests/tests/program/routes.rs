@@ -9,7 +9,7 @@ use slb_userspace::config::model::Family;
 use super::{
     balancer::{Balancer, interface, ip},
     cases::{CASES, Case, answered},
-    listener::Installed,
+    listener::{Installed, Listener},
 };
 
 /// The router's MAC address, which is not the one that the client's packets come from.
@@ -18,8 +18,8 @@ const ROUTER_MAC_TEXT: &str = "02:00:00:00:00:77";
 const OTHER_MAC_TEXT: &str = "02:00:00:00:00:78";
 
 /// A program in a namespace with an interface `front` that forwards, and a default route by it.
-fn routed(case: Case) -> (Balancer, Installed, u32) {
-    let (balancer, installed) = case.balancer(1);
+pub(crate) fn routed(case: Case, listener: &Listener) -> (Balancer, Installed, u32) {
+    let (balancer, installed) = Balancer::with(listener);
     ip("link add front address 02:00:00:00:00:ba type veth peer name far");
     ip("link set lo up");
     ip("link set far up");
@@ -58,7 +58,7 @@ fn routed_answer(case: Case, packet: &Packet, router: Mac) -> Packet {
 #[test]
 fn a_reply_goes_by_the_route_to_the_client() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case);
+        let (mut balancer, _, front) = routed(case, &case.listener(1));
         assert_eq!(balancer.receive_by(front, &case.first().bytes()).verdict, Redirected);
         let ended = balancer.receive_by(front, &case.answer().bytes());
         assert_eq!(ended.verdict, Transmitted);
@@ -74,7 +74,7 @@ fn a_reply_goes_by_the_route_to_the_client() {
 fn a_reply_by_a_vlan_interface_leaves_tagged_by_its_parent() {
     const PARENT: u32 = 77;
     for case in CASES {
-        let (mut balancer, _, front) = routed(case);
+        let (mut balancer, _, front) = routed(case, &case.listener(1));
         balancer.kernel.set_egress(&[(front, [PARENT, 42])].into()).unwrap();
         balancer.receive_by(front, &case.first().bytes());
         let ended = balancer.receive_by(front, &case.answer().bytes());
@@ -88,7 +88,7 @@ fn a_reply_by_a_vlan_interface_leaves_tagged_by_its_parent() {
 #[test]
 fn a_route_by_an_interface_that_xdp_cannot_send_from_is_none() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case);
+        let (mut balancer, _, front) = routed(case, &case.listener(1));
         balancer.kernel.set_egress(&[(front, [0, 0])].into()).unwrap();
         balancer.receive_by(front, &case.first().bytes());
         let ended = balancer.receive_by(front, &case.answer().bytes());
@@ -99,7 +99,7 @@ fn a_route_by_an_interface_that_xdp_cannot_send_from_is_none() {
 #[test]
 fn a_stale_next_hop_is_resolved_again() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case);
+        let (mut balancer, _, front) = routed(case, &case.listener(1));
         balancer.receive_by(front, &case.first().bytes());
         neighbour(case, OTHER_MAC_TEXT);
         let answer = case.answer();
@@ -115,7 +115,7 @@ fn a_stale_next_hop_is_resolved_again() {
 #[test]
 fn without_a_neighbour_entry_a_reply_goes_back_the_way_that_the_client_came() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case);
+        let (mut balancer, _, front) = routed(case, &case.listener(1));
         ip("neigh flush dev front nud permanent");
         balancer.receive_by(front, &case.first().bytes());
         let answer = case.reply(case.backend(1), case.client(1), flags::SYN | flags::ACK);
