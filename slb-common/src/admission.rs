@@ -108,7 +108,7 @@ pub const fn masked(address: [u64; 2], prefix: u8, v4: bool) -> [u64; 2] {
         return [address[0] & mask.to_be() as u64, 0];
     }
     let prefix = prefix as u32;
-    let second = if prefix > 64 { prefix - 64 } else { 0 };
+    let second = prefix.saturating_sub(64);
     [address[0] & leading(prefix).to_be(), address[1] & leading(second).to_be()]
 }
 

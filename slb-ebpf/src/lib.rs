@@ -23,6 +23,10 @@ pub mod answer;
 #[cfg(target_arch = "bpf")]
 pub mod batch;
 #[cfg(target_arch = "bpf")]
+pub mod entering;
+#[cfg(target_arch = "bpf")]
+pub mod entries;
+#[cfg(target_arch = "bpf")]
 pub mod forward;
 #[cfg(target_arch = "bpf")]
 pub mod handover;

@@ -21,6 +21,7 @@ use crate::{
     },
     maps::{LOCAL_PORTS4, LOCAL_PORTS6, LOCALS, SETTINGS},
     packet::Step,
+    parse::same,
     port_search::{PROBES, PortSearch},
     verified,
 };
@@ -196,9 +197,4 @@ fn owner<const W: usize>(key: &LocalKey<W>) -> Option<*mut u64> {
 fn narrow<const W: usize, const F: usize>(key: &LocalKey<W>) -> &LocalKey<F> {
     // SAFETY: called with F = W only; a reference to another type is never read.
     unsafe { &*core::ptr::from_ref(key).cast() }
-}
-
-#[inline(always)]
-const fn same(a: [u64; 2], b: [u64; 2]) -> bool {
-    (a[0] ^ b[0]) | (a[1] ^ b[1]) == 0
 }

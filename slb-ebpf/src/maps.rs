@@ -1,6 +1,7 @@
 //! The program's maps. Their names are the names of their pins; what lies in them is defined in
 //! `slb-common`. Sizes given here are placeholders: the daemon sets them when it loads.
 
+mod scratch;
 mod store;
 
 use aya_ebpf::{
@@ -11,7 +12,7 @@ use aya_ebpf::{
 use slb_common::{
     Answer, Verdict,
     admission::{AclKey4, AclKey6, ClientKey, ClientState, RefusedCounters, UNIT_SHIFT},
-    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT, line_words},
+    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
     fragment::BUCKET_WORDS,
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
@@ -29,21 +30,14 @@ use slb_common::{
     },
 };
 
+pub use scratch::{LINE_WORDS, NOWHERE, draw, errand, hold, opening};
 pub use store::{Maps, adjust, fragment_mask};
-
-use crate::{connections::insert::New, icmp::Errand, persistence::Hold, schedulers::Draw};
 
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
 const MAPPED: usize = 1 << 10;
-/// Room for the larger of the two families.
-const OPENING_WORDS: usize = size_of::<New<3>>() / size_of::<u64>();
-/// The same for ICMP errors.
-const ERROR_WORDS: usize = size_of::<Errand<3>>() / size_of::<u64>();
 /// `BPF_F_NO_PREALLOC`: memory is taken with the elements. Since Linux 6.1 that needs no lock and is
 /// sound in XDP; where it fails for a moment, a connection has no template.
 const AS_NEEDED: usize = 1;
-/// Words of the longest line.
-pub const LINE_WORDS: usize = line_words::<3>();
 /// A cursor has a cache line of its own.
 const CURSOR_WORDS: usize = 8;
 
@@ -132,19 +126,6 @@ pub static COUNT_NO_TEMPLATE: PerCpuArray<u64, 2> = PerCpuArray::new();
 pub static STAGES: ProgramArray<{ slb_common::stage::STAGES }> = ProgramArray::new();
 #[btf_map]
 pub static HANDOVER: PerCpuArray<Handover, 1> = PerCpuArray::new();
-/// Where a connection is put together that is about to be opened: it would take a fifth of the
-/// stack.
-#[btf_map]
-static OPENING: PerCpuArray<[u64; OPENING_WORDS], 1> = PerCpuArray::new();
-/// And what its backend is drawn by.
-#[btf_map]
-static DRAW: PerCpuArray<[u64; size_of::<Draw>() / size_of::<u64>()], 1> = PerCpuArray::new();
-/// The hold that it has on its client's template.
-#[btf_map]
-static HOLD: PerCpuArray<[u64; size_of::<Hold>() / size_of::<u64>()], 1> = PerCpuArray::new();
-/// What becomes of an ICMP error, put together before anything is rewritten.
-#[btf_map]
-static ERRORS: PerCpuArray<[u64; ERROR_WORDS], 1> = PerCpuArray::new();
 /// Addresses that ICMP errors come from, by [`slb_common::vip::interface_key`].
 #[btf_map]
 pub static ADDRESSES: HashMap<u64, InterfaceAddresses, 1024> = HashMap::new();
@@ -162,9 +143,6 @@ pub static ONE_PACKET_REPLIES: HashMap<ReplyKey, Reply, 1024> = HashMap::new();
 #[btf_map]
 pub static CLIENT_WAYS: Array<[u64; CLIENT_WAY_WORDS], { CLIENT_WAYS_PLACES as usize }, MAPPED> =
     Array::new();
-/// Stands for the line of what has none.
-#[btf_map]
-pub static NOWHERE: PerCpuArray<[u64; LINE_WORDS], 1> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
@@ -189,37 +167,6 @@ pub fn tick() -> u32 {
 pub fn now_ns() -> u64 {
     // SAFETY: as in `tick`.
     unsafe { bpf_ktime_get_coarse_ns() }
-}
-
-/// This processor's place for a connection that is about to be opened, with what the last one left
-/// in it.
-#[inline(always)]
-pub fn opening<const W: usize>() -> Option<&'static mut New<W>> {
-    // SAFETY: the map gave the pointer to this processor's own copy, any words are a `New`, and a
-    // program opens one connection at a time.
-    OPENING.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
-}
-
-/// This processor's hold on a client's template, of the connection that is about to be opened.
-#[inline(always)]
-pub fn hold() -> Option<&'static mut Hold> {
-    // SAFETY: as in `opening`.
-    HOLD.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
-}
-
-/// What its backend is drawn by.
-#[inline(always)]
-pub fn draw() -> Option<&'static mut Draw> {
-    // SAFETY: as in `opening`.
-    DRAW.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
-}
-
-/// The place in which an ICMP error's errand is put together.
-#[inline(always)]
-pub fn errand<const W: usize>() -> Option<&'static mut Errand<W>> {
-    // SAFETY: the map gave the pointer to this processor's own copy, any words are an `Errand`, and
-    // a program follows one error at a time.
-    ERRORS.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
 }
 
 /// The time as buckets count it.

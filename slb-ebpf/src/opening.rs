@@ -4,23 +4,19 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    connection::{
-        Seen, Ties, Translation, endpoint, endpoint_address, endpoint_extra, endpoint_port,
-    },
+    connection::{Seen, Ties, Translation, endpoint, endpoint_address},
     fragment::NO_SLOT,
-    service::{
-        BACKEND_PRESENT, BACKEND_SAME_PORT, Backend, SERVICE_ONE_PACKET, Service, mode, scheduler,
-    },
+    service::{BACKEND_PRESENT, SERVICE_ONE_PACKET, mode, scheduler},
 };
 
 use crate::{
-    admission::{acl, backends, limits},
-    connections::insert::{New, Refused, open},
+    admission::acl,
+    entering::{choose, enter_v4, enter_v6},
     forward::toa,
     fragments::following,
-    handover, local_ports,
-    maps::{self, Maps, backend_of, service_of},
-    neighbours, one_packet,
+    handover,
+    maps::{self, backend_of},
+    neighbours,
     packet::{Frame, Step},
     parse::{
         self, Packet,
@@ -28,11 +24,8 @@ use crate::{
     },
     pipeline::{self, Look},
     schedulers::{Draw, NO_SERVER, NOBODY, hash},
-    services, stats, verified,
+    services, verified,
 };
-
-/// Draws for one new connection: a backend that cannot be taken leaves one more.
-const ATTEMPTS: u32 = 2;
 
 /// Opens a connection and hands the packet to the rare pipeline, or says how its story ends.
 #[inline(always)]
@@ -94,7 +87,7 @@ fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()>
         return Err(Verdict::DropFragmentWithoutFirst);
     }
     let (source, vip) = (endpoint_address(&packet.source), endpoint_address(&packet.destination));
-    if parse::martian::<W>(source) || same(source, vip) {
+    if parse::martian::<W>(source) || parse::same(source, vip) {
         return Err(Verdict::DropMartian);
     }
     let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
@@ -140,157 +133,4 @@ fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()>
     *maps::draw().ok_or(Verdict::DropInternal)? =
         Draw { hash, server_id, attempt: 0, refused: NOBODY };
     Ok(())
-}
-
-/// IPv4, on a stack frame of its own beside that of all before: the chain of calls from here is the
-/// longest.
-#[inline(never)]
-fn enter_v4() -> Step<()> {
-    enter::<1>()
-}
-
-/// IPv6, likewise.
-#[inline(never)]
-fn enter_v6() -> Step<()> {
-    enter::<3>()
-}
-
-/// Limits, backend and entry. What the connection was tied to is given back if none was made.
-#[inline(always)]
-fn enter<const W: usize>() -> Step<()> {
-    let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
-    let (id, client) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
-    let service = service_of(id).ok_or(Verdict::DropInternal)?;
-    let ticket = limits::enter(id, service, client)?;
-    new.ties = ticket.tied(new.ties);
-    let entered = draw_and_open(id, service, new);
-    if entered != Ok(Entered::Here) {
-        verified::give_back(new);
-    }
-    limits::leave(id, service, ticket, client, entered == Ok(Entered::Here));
-    entered.map(|_| ())
-}
-
-/// What became of a backend that was drawn.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Entered {
-    /// This packet made the entry.
-    Here,
-    /// Another packet of the connection was quicker.
-    Elsewhere,
-    /// The slot is somebody else's by now.
-    Gone,
-    /// The client reaches it already, by another VIP.
-    TupleInUse,
-}
-
-/// Draws a backend and makes the entry.
-#[inline(always)]
-fn draw_and_open<const W: usize>(id: u16, service: &Service, new: &mut New<W>) -> Step<Entered> {
-    let drawing = maps::draw().ok_or(Verdict::DropInternal)?;
-    let (mut attempt, mut refused) = (0, NOBODY);
-    while attempt < ATTEMPTS {
-        let draw = Draw { attempt, refused, ..*drawing };
-        let drawn = match verified::choose(new, draw) {
-            Some(slot) => slot,
-            None => return Err(backends::nobody(id, service, refused)),
-        };
-        let (slot, held) = backends::enter(id, service, drawn, drawing.hash)?;
-        attempt += 1;
-        let entered = open_at(id, service, slot, new);
-        backends::leave(slot, held);
-        match entered? {
-            Entered::Gone => {}
-            Entered::TupleInUse => refused = slot,
-            entered => return Ok(entered),
-        }
-    }
-    Err(if refused == NOBODY { Verdict::DropNoBackend } else { Verdict::DropTupleInUse })
-}
-
-/// Makes the entry toward one backend.
-#[inline(always)]
-fn open_at<const W: usize>(
-    id: u16,
-    service: &Service,
-    slot: u32,
-    new: &mut New<W>,
-) -> Step<Entered> {
-    let now = new.seen.tick();
-    let backend = backend_of(slot).ok_or(Verdict::DropInternal)?;
-    if backend.flags & BACKEND_PRESENT == 0 || backend.service != id {
-        return Ok(Entered::Gone);
-    }
-    let full_nat = new.translation.mode() == mode::FULL_NAT;
-    if same(backend.address, endpoint_address(&new.client)) && !full_nat {
-        return Err(Verdict::DropHairpin);
-    }
-    if service.flags & SERVICE_ONE_PACKET != 0 {
-        stats::connection(id, slot);
-        return Err(choose::<W>(slot));
-    }
-    new.backend = answering(new, backend);
-    new.seen = Seen::new(now, slot, backend.generation);
-    local_ports::tie(new)?;
-    let opened = open(Maps, new, now);
-    local_ports::settle(new, opened);
-    match opened {
-        Ok(_line) => {
-            stats::connection(id, slot);
-            Ok(Entered::Here)
-        }
-        Err(Refused::Exists) => Ok(Entered::Elsewhere),
-        Err(Refused::TupleInUse) => Ok(Entered::TupleInUse),
-        Err(Refused::ClientFull) => Err(Verdict::DropClientFull),
-        Err(Refused::Full) => Err(Verdict::DropTableFull),
-        Err(Refused::Contended) => Err(Verdict::DropContended),
-    }
-}
-
-/// Sends a datagram that gets no entry to a backend; returns who goes on with it.
-#[inline(always)]
-fn choose<const W: usize>(slot: u32) -> Verdict {
-    if W == 1 { choose_v4(slot) } else { choose_v6(slot) }
-}
-
-/// IPv4, on a stack frame beside that of entries.
-#[inline(never)]
-fn choose_v4(slot: u32) -> Verdict {
-    chosen::<1>(slot)
-}
-
-/// IPv6, likewise.
-#[inline(never)]
-fn choose_v6(slot: u32) -> Verdict {
-    chosen::<3>(slot)
-}
-
-#[inline(always)]
-fn chosen<const W: usize>(slot: u32) -> Verdict {
-    let (Some(new), Some(backend)) = (maps::opening::<W>(), backend_of(slot)) else {
-        return Verdict::DropInternal;
-    };
-    let [first, second] = endpoint_address(&new.client);
-    one_packet::note_way(first, second, endpoint_extra(&new.backend));
-    new.backend = answering(new, backend);
-    new.seen = Seen::new(new.seen.tick(), slot, backend.generation);
-    handover::rare(Look::Chosen)
-}
-
-/// The endpoint that a backend answers by: in dr and tunnel the VIP's. Extra: the next hop to the
-/// client, as it was.
-#[inline(always)]
-fn answering<const W: usize>(new: &New<W>, backend: &Backend) -> [u64; W] {
-    let (asked, hop) = (endpoint_port(&new.vip), endpoint_extra(&new.backend));
-    if mode::one_sided(new.translation.mode()) {
-        return endpoint(endpoint_address(&new.vip), asked, hop);
-    }
-    let port = if backend.flags & BACKEND_SAME_PORT != 0 { asked } else { backend.port };
-    endpoint(backend.address, port, hop)
-}
-
-/// Equality without `memcmp`, which would be a call.
-#[inline(always)]
-const fn same(a: [u64; 2], b: [u64; 2]) -> bool {
-    (a[0] ^ b[0]) | (a[1] ^ b[1]) == 0
 }

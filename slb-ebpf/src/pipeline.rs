@@ -2,32 +2,20 @@
 //! packet's story with a verdict; stages never call each other.
 
 use aya_ebpf::programs::XdpContext;
-use slb_common::{
-    Verdict,
-    connection::{endpoint, mark},
-    next_hop::NextHop,
-    service::mode,
-};
+use slb_common::{Verdict, connection::endpoint, next_hop::NextHop, service::mode};
 
 use crate::{
     admission::{bandwidth, blackhole},
-    connections::{
-        line::Line,
-        lookup::{Entry, at},
-        store::{Key, Side, Store},
-        tcp_state::{reopens, tcp},
-        transition::track,
-    },
-    forward::{self, Way, syn, toa},
+    connections::{store::Side, tcp_state::tcp, transition::track},
+    entries,
+    forward::{self, Way},
     fragments::following,
-    handover, hops, local_ports,
-    maps::{self, Maps, service_of},
+    handover, hops,
+    maps::{self, Maps},
     one_packet,
     packet::{Frame, Short, Step},
-    parse::{self, Packet, TCP, UDP, icmp, link, transport},
+    parse::{self, Packet, TCP, icmp, link, transport},
     sequences, services, stats,
-    tcp_options::Wish,
-    verified,
 };
 
 /// Where a packet's connection is looked for.
@@ -125,23 +113,23 @@ fn balance<const W: usize, const RARE: bool>(
     let now = maps::tick();
     let found = match look {
         Look::Chosen if RARE => one_packet::chosen(),
-        _ => connection(&packet.key(side), side, now),
+        _ => entries::connection(&packet.key(side), side, now),
     };
     let entry = match found {
         Some(entry) => entry,
         None if look == Look::Opened => return Err(Verdict::DropContended),
         None if side == Side::Vip => return Err(Verdict::ToOpen),
-        None => without_entry::<W, RARE>(packet, look, now)?,
+        None => entries::without_entry::<W, RARE>(packet, look, now)?,
     };
     let one_sided = mode::one_sided(entry.translation.mode());
     if one_sided && side == Side::Backend {
         // It answers the client itself, whatever way that takes.
         return Err(Verdict::PassNoConnection);
     }
-    if !RARE && is_rare(packet, &entry) {
+    if !RARE && entries::is_rare(packet, &entry) {
         return Err(handover::rare(look));
     }
-    if RARE && look == Look::First && begins_anew(packet, side, &entry) {
+    if RARE && look == Look::First && entries::begins_anew(packet, side, &entry) {
         return Err(Verdict::ToOpen);
     }
     if packet.network.ttl <= 1 {
@@ -151,7 +139,9 @@ fn balance<const W: usize, const RARE: bool>(
     bandwidth::pass(entry.service(), side, bytes)?;
     let mut hop = NextHop::default();
     match side {
-        Side::Vip if look == Look::First && leaves(packet, &entry) => return Err(Verdict::ToOpen),
+        Side::Vip if look == Look::First && entries::leaves(packet, &entry) => {
+            return Err(Verdict::ToOpen);
+        }
         Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
         Side::Backend => hops::client(context, &entry, packet.network.length, &mut hop)?,
     }
@@ -168,7 +158,7 @@ fn balance<const W: usize, const RARE: bool>(
     }
     forward::rewrite(context, packet, &entry, side)?;
     if RARE && packet.network.protocol == TCP && packet.network.fragment.whole() {
-        options(context, packet, side, &entry, &hop);
+        forward::options::edit(context, packet, side, &entry, &hop);
     }
     let way = Way {
         mode: entry.translation.mode(),
@@ -179,92 +169,4 @@ fn balance<const W: usize, const RARE: bool>(
     forward::send::<W>(context, &packet.link, packet.network.length as u16, &way)?;
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);
     Ok(hop.interface)
-}
-
-/// Finds a packet's connection; a reply of full NAT by its local endpoint.
-#[inline(always)]
-pub fn connection<const W: usize>(key: &Key<'_, W>, side: Side, now: u32) -> Option<Entry<W>> {
-    let local = match side {
-        Side::Backend if services::to_local(key.client) => {
-            local_ports::locate(key.client, key.server)
-        }
-        _ => None,
-    };
-    // A bit may be another address's, of a client.
-    let (number, to_local) = match local {
-        Some(number) => (number, true),
-        None => (Maps.locate(key, side)?, false),
-    };
-    let own = |line: Line<W>| match to_local {
-        true => local_ports::owns(line, key.client),
-        false => line.client_is(key.client),
-    };
-    at(Maps, number, side, key.server, now, own)
-}
-
-/// TCP options of a segment whose addresses and ports have been rewritten: what SYNs announce, and
-/// the client's endpoint for the backend.
-#[inline(always)]
-fn options<const W: usize>(
-    context: &XdpContext,
-    packet: &Packet<W>,
-    side: Side,
-    entry: &Entry<W>,
-    hop: &NextHop,
-) {
-    let (flags, transport) = (packet.ports.flags, packet.network.transport);
-    if let Some(service) = service_of(entry.service()) {
-        let wish = syn::wish::<W>(service, side, entry.translation.mode(), flags);
-        if wish != Wish::NONE {
-            verified::edit_syn(context, transport, wish.pack());
-        }
-    }
-    if toa::due(entry, side, flags, &packet.network, hop) {
-        // A copy: of what a pointer leads to, all stays in memory.
-        let client = entry.client;
-        verified::insert_toa(context, &client, packet.link.at(), transport);
-    }
-    toa::note_reply(entry, side, flags);
-}
-
-/// What stands for the entry of a packet from a backend that has none: it may be the reply to a
-/// datagram that was scheduled by itself.
-#[inline(always)]
-fn without_entry<const W: usize, const RARE: bool>(
-    packet: &Packet<W>,
-    look: Look,
-    now: u32,
-) -> Step<Entry<W>> {
-    let nobody = match look {
-        Look::Reply => Verdict::PassNoListener,
-        _ => Verdict::PassNoConnection,
-    };
-    if packet.network.protocol != UDP {
-        return Err(nobody);
-    }
-    if RARE {
-        return one_packet::replied(packet, now).ok_or(nobody);
-    }
-    Err(if one_packet::answers(&packet.source) { handover::rare(look) } else { nobody })
-}
-
-/// True for packets that the hot path leaves alone.
-#[inline(always)]
-fn is_rare<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
-    packet.ports.flags & tcp::SYN != 0 || entry.translation.marks() & mark::RARE != 0
-}
-
-/// True for a client's SYN on a connection that has ended: new, on the same ports.
-#[inline(always)]
-fn begins_anew<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W>) -> bool {
-    side == Side::Vip
-        && packet.network.protocol == TCP
-        && packet.ports.flags & (tcp::SYN | tcp::ACK) == tcp::SYN
-        && reopens(entry.control.state())
-}
-
-/// True for a datagram whose flow goes to a backend that has failed: it is opened anew.
-#[inline(always)]
-fn leaves<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
-    packet.network.protocol == UDP && Store::<W>::left(Maps, entry.seen)
 }

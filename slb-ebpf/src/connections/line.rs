@@ -176,10 +176,7 @@ impl<const W: usize> Line<W> {
     /// True if the line's endpoint on `side` is this one.
     #[inline(always)]
     pub fn server_is(self, side: Side, server: &[u64; W]) -> bool {
-        let at = match side {
-            Side::Vip => offset::vip::<W>(),
-            Side::Backend => offset::backend::<W>(),
-        };
+        let at = if side == Side::Vip { offset::vip::<W>() } else { offset::backend::<W>() };
         let (words, mut bits, mut word) = (self.endpoint(at), 0, 0);
         while word < W - 1 {
             bits |= words[word] ^ server[word];

@@ -4,6 +4,7 @@ pub mod direct;
 pub mod error;
 pub mod full_nat;
 pub mod nat;
+pub mod options;
 pub mod send;
 pub mod syn;
 pub mod toa;

@@ -5,7 +5,7 @@ use slb_common::{
     fragment::{Followed, LIFETIME_NS, NO_SLOT},
 };
 
-use super::{Bucket, Datagram};
+use super::{Datagram, bucket::Bucket};
 use crate::{
     connections::store::Store,
     headers::Tcp,

@@ -1,6 +1,6 @@
 use std::cell::UnsafeCell;
 
-use slb_common::fragment::BUCKET_WORDS;
+use slb_common::fragment::{BUCKET_WORDS, LIFETIME_NS, WAYS};
 
 use super::*;
 

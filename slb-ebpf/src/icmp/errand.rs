@@ -14,6 +14,7 @@ use crate::{
         lookup::Entry,
         store::{Key, Side},
     },
+    entries,
     headers::Udp,
     hops, local_ports, maps,
     packet::{Frame, Short, Step},
@@ -22,7 +23,7 @@ use crate::{
         icmp::{self, Message, Quote},
         link,
     },
-    pipeline, services,
+    services,
 };
 
 /// What becomes of an error. Extras of the quoted packet's ends are the protocol.
@@ -101,7 +102,7 @@ pub(super) fn find<const W: usize>(context: &XdpContext) -> Step<()> {
         return Err(otherwise);
     };
     let key = Key { client, server };
-    let entry = pipeline::connection(&key, side, maps::tick()).ok_or(otherwise)?;
+    let entry = entries::connection(&key, side, maps::tick()).ok_or(otherwise)?;
     if network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }

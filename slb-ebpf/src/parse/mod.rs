@@ -46,6 +46,12 @@ pub const fn martian<const W: usize>(source: [u64; 2]) -> bool {
     if W == 1 { ipv4::martian(source) } else { ipv6::martian(source) }
 }
 
+/// Equality without `memcmp`, which would be a call.
+#[inline(always)]
+pub const fn same(a: [u64; 2], b: [u64; 2]) -> bool {
+    (a[0] ^ b[0]) | (a[1] ^ b[1]) == 0
+}
+
 impl Addresses {
     /// Those of an answer.
     #[inline(always)]

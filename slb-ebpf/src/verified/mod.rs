@@ -7,6 +7,7 @@ mod admission;
 mod ending;
 mod fragments;
 mod full_nat;
+mod options;
 mod parsing;
 mod slow_path;
 mod table;
@@ -15,9 +16,8 @@ mod templates;
 pub use admission::{enter, enter_client, leave_client, meter, reserve, room, take_one};
 pub use ending::{adjust, close, untie};
 pub use fragments::{recall, remember};
-pub use full_nat::{
-    assign_port, claim_port, edit_option, edit_syn, insert_toa, release_port, take_port,
-};
+pub use full_nat::{assign_port, claim_port, release_port, take_port};
+pub use options::{edit_option, edit_syn, insert_toa};
 pub use parsing::{checksum_over, server_id, skip_extensions, skip_tags, sum_words};
 pub use slow_path::{choose, give_back, rank, schedule};
 pub use table::{attempt, locate, sight};

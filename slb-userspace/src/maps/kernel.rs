@@ -1,15 +1,14 @@
 //! Typed access to the maps of a loaded object, and the only place that writes them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::atomic::Ordering,
 };
 
 use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuArray};
 use slb_common::{
-    next_hop::{HOP_STALE, HOP_VALID, NextHop},
-    one_packet::{Reply, ReplyKey},
+    next_hop::NextHop,
     service::{
         AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
         address_bit,
@@ -42,7 +41,7 @@ pub struct Kernel {
     gauges: Mapping<Gauges>,
     rings: Mapping<u32>,
     bitmaps: Mapping<AddressBitmap>,
-    client_hops: Mapping<NextHop>,
+    pub(super) client_hops: Mapping<NextHop>,
     egress: BpfHashMap<MapData, u32, [u32; 2]>,
     leads_v4: BpfHashMap<MapData, [u8; 8], u32>,
     leads_v6: BpfHashMap<MapData, [u8; 20], u32>,
@@ -57,7 +56,7 @@ pub struct Kernel {
     count_answers: PerCpuArray<MapData, u64>,
     pub(super) addresses: BpfHashMap<MapData, u64, [u64; 4]>,
     pub(super) admission: admission::Maps,
-    replies: Replies,
+    pub(super) replies: Replies,
     /// The connection tables, read-only.
     pub table: Table,
     /// The persistence templates.
@@ -288,14 +287,6 @@ impl Kernel {
         self.count_backends.set(slot, zero, 0).map_err(|error| map_error("COUNT_BACKENDS", &error))
     }
 
-    /// Says which backends' replies belong to datagrams without entry.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn set_replies(&mut self, wanted: &BTreeMap<ReplyKey, Reply>) -> Result<(), Error> {
-        self.replies.set(wanted)
-    }
-
     /// The same for a service.
     ///
     /// # Errors
@@ -331,45 +322,7 @@ impl Kernel {
             NextHop::default()
         }
     }
-
-    /// Gives places of next hops to clients free that no connection names: stale at first, free
-    /// the next time if no program has taken them up again meanwhile.
-    pub fn forget_client_hops(&mut self, used: &HashSet<u16>) {
-        for index in 1..self.client_hops.len() {
-            let hop = self.client_hops.get(index);
-            let unused = u16::try_from(index).is_ok_and(|index| !used.contains(&index));
-            let next = match hop.state {
-                HOP_VALID if unused => u64::from(HOP_STALE) << 32 | u64::from(hop.interface),
-                HOP_STALE if unused => 0,
-                _ => continue,
-            };
-            let seen = u64::from(hop.state) << 32 | u64::from(hop.interface);
-            let state = &self.client_hops.words(index)[HOP_STATE];
-            // Only from what was seen: a program may be taking it up right now.
-            let _ = state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed);
-        }
-    }
-
-    /// Marks learnt next hops to clients stale, so that the next reply asks the routing table.
-    pub fn mark_client_hops_stale(&mut self, affected: impl Fn(&NextHop) -> bool) -> usize {
-        let mut marked = 0;
-        for index in 1..self.client_hops.len() {
-            let hop = self.client_hops.get(index);
-            if hop.state == HOP_VALID && affected(&hop) {
-                let seen = u64::from(HOP_VALID) << 32 | u64::from(hop.interface);
-                let stale = u64::from(HOP_STALE) << 32 | u64::from(hop.interface);
-                let state = &self.client_hops.words(index)[HOP_STATE];
-                let swapped =
-                    state.compare_exchange(seen, stale, Ordering::AcqRel, Ordering::Relaxed);
-                marked += usize::from(swapped.is_ok());
-            }
-        }
-        marked
-    }
 }
-
-/// State word of a next hop, the last of its three.
-const HOP_STATE: usize = 2;
 
 /// Index of the local addresses' bitmap.
 const LOCAL_BITS: u32 = 2;

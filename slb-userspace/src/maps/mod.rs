@@ -6,6 +6,7 @@
 //! admission is about.
 
 mod admission;
+mod client_hops;
 pub mod counters;
 pub mod kernel;
 mod lists;

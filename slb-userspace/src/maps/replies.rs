@@ -7,7 +7,7 @@ use aya::maps::{HashMap as BpfHashMap, MapData};
 use slb_common::one_packet::{Reply, ReplyKey};
 use zerocopy::transmute;
 
-use super::kernel::{map_error, typed};
+use super::kernel::{Kernel, map_error, typed};
 use crate::bpf::{Error, load::Object};
 
 const NAME: &str = "ONE_PACKET_REPLIES";
@@ -45,5 +45,15 @@ impl Replies {
             self.0.insert(key, reply, 0).map_err(failed)?;
         }
         Ok(())
+    }
+}
+
+impl Kernel {
+    /// Says which backends' replies belong to datagrams without entry.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_replies(&mut self, wanted: &BTreeMap<ReplyKey, Reply>) -> Result<(), Error> {
+        self.replies.set(wanted)
     }
 }

@@ -10,8 +10,8 @@ use std::{
 use slb_common::{
     next_hop::NextHop,
     service::{
-        self, BACKEND_DOWN, BACKEND_PRESENT, BACKEND_SAME_PORT, BACKEND_USABLE, Backend,
-        Persistence, Ring, SERVICE_PRESENT, SERVICE_STOPPED, Service, WEIGHT_UNITS,
+        BACKEND_PRESENT, BACKEND_USABLE, Backend, Persistence, Ring, SERVICE_PRESENT,
+        SERVICE_STOPPED, Service,
     },
 };
 
@@ -22,13 +22,12 @@ use super::{
     entrances::{Bits, Leads, Silence, backends, overlapping, vips, virtuals},
     instances::Instances,
     lists::Lists,
+    numbers::{failed, family_number, health_number, same_port, units},
     persistence,
     rings::{self, Candidate, Places},
-    slow_start::WHOLE,
 };
 use crate::{
-    config::model::{Family, Scheduler},
-    health::Health,
+    config::model::Family,
     maps::{
         operation::Operation,
         words::{number, words},
@@ -382,39 +381,4 @@ fn slots(applied: &Applied) -> HashMap<(u16, SocketAddr), u32> {
         ((backend.backend.service, backend.endpoint), *slot)
     };
     applied.backends.iter().map(named).collect()
-}
-
-/// The weight by which backends are compared. It is always in units, not only during a slow start:
-/// a packet may come between the writes to two backends.
-fn units(scheduler: Scheduler, backend: &DesiredBackend) -> u16 {
-    let weight = if scheduler == Scheduler::Lc { backend.weight.min(1) } else { backend.weight };
-    let units = u32::from(weight) * u32::from(WEIGHT_UNITS);
-    // A tenth of the least weight is ten units: nothing above 0 becomes 0.
-    (units * u32::from(backend.share) / u32::from(WHOLE)) as u16
-}
-
-/// The flag of a backend that has failed.
-const fn failed(health: Health) -> u16 {
-    if matches!(health, Health::Unhealthy) { BACKEND_DOWN } else { 0 }
-}
-
-/// The number that stands for a health in the kernel.
-const fn health_number(health: Health) -> u8 {
-    match health {
-        Health::Healthy => service::health::HEALTHY,
-        Health::Unhealthy => service::health::UNHEALTHY,
-        Health::Checking | Health::Unchecked => service::health::UNKNOWN,
-    }
-}
-
-/// The flag of a backend behind a range of ports that is mapped one to one.
-const fn same_port(backend: &DesiredBackend) -> u16 {
-    if backend.maps_ports { BACKEND_SAME_PORT } else { 0 }
-}
-
-const fn family_number(family: Family) -> u8 {
-    match family {
-        Family::V4 => 4,
-        Family::V6 => 6,
-    }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use slb_common::service::Instance;
 
 use super::{applied::Applied, desired::DesiredService, diff::NoRoom};
-use crate::maps::Operation;
+use crate::maps::operation::Operation;
 
 /// The places that desired services' instances have.
 pub(super) struct Instances {

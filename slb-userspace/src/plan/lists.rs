@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{config::model::AccessList, maps::Operation};
+use crate::{config::model::AccessList, maps::operation::Operation};
 
 /// Lists in the kernel, and those that are to come.
 pub(super) struct Lists<'a> {

@@ -15,6 +15,7 @@ pub mod diff;
 mod entrances;
 mod instances;
 mod lists;
+mod numbers;
 pub mod one_packet;
 pub mod persistence;
 pub mod reclaim;

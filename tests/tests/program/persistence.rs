@@ -3,10 +3,8 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use aya::programs::{TestRun, TestRunOptions};
 use slb_common::{
     Verdict::*,
     connection::ticks,
@@ -15,7 +13,7 @@ use slb_common::{
 };
 use slb_tests::packets::{endpoints, flags};
 use slb_userspace::{
-    config::model::{Family, Protocol},
+    config::model::Family,
     expiry,
     maps::{table::tick, templates::Found, words::words},
     templates,
@@ -27,6 +25,8 @@ use super::{
     listener::{Installed, Listener, Target},
     loaded::TEMPLATES,
 };
+
+mod processors;
 
 const TIMEOUT: u32 = ticks(300);
 
@@ -370,42 +370,5 @@ fn connections_are_opened_and_counted_when_no_template_fits_any_more() {
         assert_eq!(sweep(&mut balancer), templates as u64);
         open(case, &mut balancer, case.client(9_999), case.vip());
         assert_eq!(all(case, &balancer).len(), 1);
-    }
-}
-
-#[test]
-fn first_packets_of_one_client_on_two_processors_agree_on_one_backend() {
-    const CLIENTS: u16 = 400;
-    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Udp) {
-        let (mut balancer, _) = Balancer::with(&listener(case, 4));
-        let round = AtomicUsize::new(0);
-        let program = &*balancer.object.program("slb").unwrap();
-        std::thread::scope(|scope| {
-            for thread in 0..2_u16 {
-                let round = &round;
-                scope.spawn(move || {
-                    for client in 0..CLIENTS {
-                        let frame = case.to_vip(port(case, client, thread), case.vip(), 0).bytes();
-                        // Both begin at once.
-                        round.fetch_add(1, SeqCst);
-                        while round.load(SeqCst) < 2 * (usize::from(client) + 1) {
-                            std::hint::spin_loop();
-                        }
-                        let mut options = TestRunOptions::default();
-                        options.data_in = Some(&frame);
-                        program.test_run(options).unwrap();
-                    }
-                });
-            }
-        });
-        let entries = balancer.entries();
-        assert_eq!(entries.len(), 2 * usize::from(CLIENTS));
-        for client in 0..CLIENTS {
-            let own = entries.iter().filter(|one| one.client.ip() == case.client(client).ip());
-            let backends: BTreeSet<_> = own.map(|entry| entry.backend).collect();
-            assert_eq!(backends.len(), 1, "{case:?} client {client}: {backends:?}");
-        }
-        assert_eq!(all(case, &balancer).len(), usize::from(CLIENTS));
-        balancer.assert_consistent();
     }
 }

@@ -1,0 +1,82 @@
+//! Which entry a packet belongs to, and whether it goes on with it.
+
+use slb_common::{Verdict, connection::mark};
+
+use crate::{
+    connections::{
+        line::Line,
+        lookup::{Entry, at},
+        store::{Key, Side, Store},
+        tcp_state::{reopens, tcp},
+    },
+    handover, local_ports,
+    maps::Maps,
+    one_packet,
+    packet::Step,
+    parse::{Packet, TCP, UDP},
+    pipeline::Look,
+    services,
+};
+
+/// Finds a packet's connection; a reply of full NAT by its local endpoint.
+#[inline(always)]
+pub fn connection<const W: usize>(key: &Key<'_, W>, side: Side, now: u32) -> Option<Entry<W>> {
+    let local = match side {
+        Side::Backend if services::to_local(key.client) => {
+            local_ports::locate(key.client, key.server)
+        }
+        _ => None,
+    };
+    // A bit may be another address's, of a client.
+    let (number, to_local) = match local {
+        Some(number) => (number, true),
+        None => (Maps.locate(key, side)?, false),
+    };
+    let own = |line: Line<W>| match to_local {
+        true => local_ports::owns(line, key.client),
+        false => line.client_is(key.client),
+    };
+    at(Maps, number, side, key.server, now, own)
+}
+
+/// What stands for the entry of a packet from a backend that has none: it may be the reply to a
+/// datagram that was scheduled by itself.
+#[inline(always)]
+pub fn without_entry<const W: usize, const RARE: bool>(
+    packet: &Packet<W>,
+    look: Look,
+    now: u32,
+) -> Step<Entry<W>> {
+    let nobody = match look {
+        Look::Reply => Verdict::PassNoListener,
+        _ => Verdict::PassNoConnection,
+    };
+    if packet.network.protocol != UDP {
+        return Err(nobody);
+    }
+    if RARE {
+        return one_packet::replied(packet, now).ok_or(nobody);
+    }
+    Err(if one_packet::answers(&packet.source) { handover::rare(look) } else { nobody })
+}
+
+/// True for packets that the hot path leaves alone.
+#[inline(always)]
+pub fn is_rare<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
+    packet.ports.flags & tcp::SYN != 0 || entry.translation.marks() & mark::RARE != 0
+}
+
+/// True for a client's SYN on a connection that has ended: new, on the same ports.
+#[inline(always)]
+pub fn begins_anew<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W>) -> bool {
+    side == Side::Vip
+        && packet.network.protocol == TCP
+        && packet.ports.flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+        && reopens(entry.control.state())
+}
+
+/// True for a datagram whose flow goes to a backend that has failed: it is opened anew.
+#[inline(always)]
+pub fn leaves<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
+    packet.network.protocol == UDP && Store::<W>::left(Maps, entry.seen)
+}
