@@ -71,7 +71,7 @@ impl Connection {
     }
 
     /// An error about a reply, from a router to the VIP.
-    fn from_outside(self, trouble: Trouble, quoted: usize) -> Packet {
+    fn error_outside(self, trouble: Trouble, quoted: usize) -> Packet {
         let bytes = network(&self.reply_seen_outside());
         let quote = &bytes[..quoted.min(bytes.len())];
         let macs = (CLIENT_MAC, FRONT_MAC);
@@ -88,7 +88,7 @@ impl Connection {
     }
 
     /// An error about the client's packet, from `source` behind the balancer.
-    fn from_inside(self, source: IpAddr, trouble: Trouble, quoted: usize) -> Packet {
+    fn error_inside(self, source: IpAddr, trouble: Trouble, quoted: usize) -> Packet {
         let bytes = network(&self.request_seen_inside());
         let quote = &bytes[..quoted.min(bytes.len())];
         let macs = ([2, 0, 0, 0, 1, 1], OWN_MAC);
@@ -135,7 +135,7 @@ fn an_error_to_a_vip_goes_to_the_backend_as_if_it_spoke_of_its_own_packet() {
         let case = connection.case;
         for trouble in Trouble::ALL {
             for quoted in [least(case), least(case) + 10, least(case) + 12, 1000] {
-                let ended = balancer.receive(&connection.from_outside(trouble, quoted));
+                let ended = balancer.receive(&connection.error_outside(trouble, quoted));
                 assert_sent(&ended, &connection.to_backend(trouble, quoted), ELSEWHERE);
             }
         }
@@ -151,7 +151,7 @@ fn an_error_from_a_backend_or_a_router_before_it_goes_to_the_client() {
         {
             for trouble in Trouble::ALL {
                 for quoted in [least(case), least(case) + 10, least(case) + 12, 1000] {
-                    let ended = balancer.receive(&connection.from_inside(source, trouble, quoted));
+                    let ended = balancer.receive(&connection.error_inside(source, trouble, quoted));
                     let expected = connection.to_client(seen, trouble, quoted);
                     assert_sent(&ended, &expected, INTERFACE);
                 }
@@ -166,8 +166,8 @@ fn an_error_changes_nothing_of_the_connection_that_it_speaks_of() {
         let case = connection.case;
         let before = balancer.entry();
         std::thread::sleep(std::time::Duration::from_millis(200));
-        balancer.receive(&connection.from_outside(Trouble::PortUnreachable, 1000));
-        balancer.receive(&connection.from_inside(router(case), Trouble::NetUnreachable, 1000));
+        balancer.receive(&connection.error_outside(Trouble::PortUnreachable, 1000));
+        balancer.receive(&connection.error_inside(router(case), Trouble::NetUnreachable, 1000));
         assert_eq!(balancer.entry(), before, "{connection:?}");
     }
 }
@@ -177,8 +177,8 @@ fn an_error_that_quotes_less_than_the_ports_or_no_connection_passes_untouched() 
     for (connection, mut balancer) in connected() {
         let case = connection.case;
         for quoted in 0..least(case) {
-            let outside = connection.from_outside(Trouble::TimeExceeded, quoted);
-            let inside = connection.from_inside(router(case), Trouble::TimeExceeded, quoted);
+            let outside = connection.error_outside(Trouble::TimeExceeded, quoted);
+            let inside = connection.error_inside(router(case), Trouble::TimeExceeded, quoted);
             for (packet, verdict) in
                 [(outside, PassIcmpNoConnection), (inside, connection.passed_inside())]
             {
@@ -220,8 +220,8 @@ fn frames_cut_off_at_every_byte_of_an_error_come_to_no_harm() {
     for (connection, mut balancer) in connected() {
         let case = connection.case;
         for packet in [
-            connection.from_outside(Trouble::TooBig(1400), 1000),
-            connection.from_inside(case.backend(1).ip(), Trouble::TooBig(1400), 1000),
+            connection.error_outside(Trouble::TooBig(1400), 1000),
+            connection.error_inside(case.backend(1).ip(), Trouble::TooBig(1400), 1000),
         ] {
             let bytes = packet.bytes();
             for length in 14..bytes.len() {
@@ -261,8 +261,8 @@ fn an_error_whose_ttl_ends_here_is_dropped_and_not_answered() {
     for (connection, mut balancer) in connected() {
         let case = connection.case;
         for packet in [
-            connection.from_outside(Trouble::TooBig(1400), 1000),
-            connection.from_inside(router(case), Trouble::TooBig(1400), 1000),
+            connection.error_outside(Trouble::TooBig(1400), 1000),
+            connection.error_inside(router(case), Trouble::TooBig(1400), 1000),
         ] {
             let ended = balancer.receive(&Packet { ttl: 1, ..packet });
             assert_eq!((ended.verdict, ended.answer), (DropTtl, None), "{connection:?}");
@@ -281,7 +281,7 @@ fn pings_pass_to_the_host_unless_the_vip_is_stopped() {
         balancer.apply(Operation::StopVip { vip: case.vip().ip() });
         assert_eq!(balancer.receive(&packet).verdict, DropStopped, "{connection:?}");
         // Errors still reach the connections that drain.
-        let ended = balancer.receive(&connection.from_outside(Trouble::TooBig(1400), 1000));
+        let ended = balancer.receive(&connection.error_outside(Trouble::TooBig(1400), 1000));
         assert_eq!(ended.verdict, Redirected, "{connection:?}");
         balancer.apply(Operation::StartVip { vip: case.vip().ip() });
         assert_eq!(balancer.receive(&packet).verdict, PassOtherProtocol, "{connection:?}");
