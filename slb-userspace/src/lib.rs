@@ -1,6 +1,7 @@
 //! The SLB daemon and its command line as a library; the binaries are a few lines each.
 
 pub mod api;
+pub mod blackholes;
 pub mod bpf;
 pub mod cli;
 pub mod config;

@@ -10,6 +10,7 @@ use std::{
 
 use slb_common::{
     Answer, Verdict,
+    admission::Reason,
     connection::TICK_SHIFT,
     service::{Gauges, mode},
 };
@@ -100,6 +101,7 @@ fn listener_status(
     listener: &Listener,
 ) -> Result<ListenerStatus, Error> {
     let mut counts = Counts::default();
+    let (mut refused, mut would_refuse) = (BTreeMap::new(), BTreeMap::new());
     let mut slots = HashMap::new();
     for (id, service) in &reconciler.services {
         let own = service.instance == instance.name
@@ -109,6 +111,9 @@ fn listener_status(
             continue;
         }
         add_counters(&mut counts, reconciler.kernel().service_counters(*id)?);
+        let by_reason = reconciler.kernel().refused(*id)?;
+        add_reasons(&mut refused, by_reason.refused);
+        add_reasons(&mut would_refuse, by_reason.shadow);
         for (slot, backend) in reconciler.applied.slots(*id) {
             let gauges = gauges(reconciler, slot);
             counts.active_connections += gauges.active;
@@ -151,8 +156,17 @@ fn listener_status(
         scheduler: listener.scheduler,
         enabled: listener.enabled,
         counts,
+        refused,
+        would_refuse,
         backends,
     })
+}
+
+/// Adds what was refused for each reason, by the name of its verdict.
+fn add_reasons(sum: &mut BTreeMap<String, u64>, counted: [u64; Reason::COUNT]) {
+    for (reason, count) in Reason::ALL.iter().zip(counted).filter(|(_, count)| *count > 0) {
+        *sum.entry(reason.verdict().label().to_owned()).or_default() += count;
+    }
 }
 
 /// Backends that are no longer configured but still have connections.

@@ -18,8 +18,11 @@ use suite::Suite;
 /// Which tests.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One kind; without it: unit, tidy, program and lab, not kernels
+    /// One kind; without it: unit, tidy, program, lab and soak, not kernels
     kind: Option<Kind>,
+    /// Length of the soak, minutes; without it 5 when it is named, else 2
+    #[arg(long)]
+    minutes: Option<u16>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,6 +33,8 @@ enum Kind {
     Program,
     /// Network namespaces, real sockets
     Lab,
+    /// Every mode at once in the lab, under random reloads and failures
+    Soak,
     /// The demonstration and the program tests on the oldest supported kernel (6.1), in a virtual
     /// machine; only when named
     Kernels,
@@ -41,11 +46,15 @@ enum Kind {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let kinds = match arguments.kind {
         Some(kind) => vec![kind],
-        None => vec![Kind::Unit, Kind::Tidy, Kind::Program, Kind::Lab],
+        None => vec![Kind::Unit, Kind::Tidy, Kind::Program, Kind::Lab, Kind::Soak],
     };
+    // Its time-outs and reloads are so close that two minutes stand for an hour; see
+    // tests/tests/soak. All tests together have to stay below 25 minutes.
+    let minutes = arguments.minutes.unwrap_or(if arguments.kind.is_some() { 5 } else { 2 });
     // The virtual machine needs other things, and nothing of it works without them.
     let set_up = if kinds == [Kind::Kernels] { Count::default() } else { set_up() };
-    let count: Count = std::iter::once(set_up).chain(kinds.into_iter().map(run_kind)).sum();
+    let count: Count =
+        std::iter::once(set_up).chain(kinds.into_iter().map(|kind| run_kind(kind, minutes))).sum();
     println!("\n{count}");
     Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -61,14 +70,14 @@ fn set_up() -> Count {
     }
 }
 
-fn run_kind(kind: Kind) -> Count {
-    if matches!(kind, Kind::Program | Kind::Lab) && !run::is_root() {
+fn run_kind(kind: Kind, minutes: u16) -> Count {
+    if matches!(kind, Kind::Program | Kind::Lab | Kind::Soak) && !run::is_root() {
         // Left out in silence they would look passed.
         println!("\nfailed: the {} tests need root", kind.name());
         return Count::ONE_FAILURE;
     }
     // `cargo test` builds the tests of a package, not the binaries of another.
-    if kind == Kind::Lab
+    if matches!(kind, Kind::Lab | Kind::Soak)
         && let Err(error) = build::binaries(&["slb-userspace"], &["slbd", "slb"], Profile::Dev)
     {
         println!("\nfailed: the lab has no daemon: {error:#}");
@@ -77,7 +86,11 @@ fn run_kind(kind: Kind) -> Count {
     match kind {
         Kind::Tidy => tidy::check_all(),
         Kind::Kernels => kernels::run(),
-        kind => kind.suites().iter().map(Suite::run).sum(),
+        kind => {
+            let minutes = minutes.to_string();
+            let environment = [("SLB_SOAK_MINUTES", minutes.as_str())];
+            kind.suites().iter().map(|suite| suite.run(&environment)).sum()
+        }
     }
 }
 
@@ -87,6 +100,7 @@ impl Kind {
             Self::Unit => "unit",
             Self::Program => "program",
             Self::Lab => "lab",
+            Self::Soak => "soak",
             Self::Kernels => "kernels",
             Self::Tidy => "tidy",
         }
@@ -118,6 +132,18 @@ impl Kind {
                 name: "lab: network namespaces, real sockets",
                 // They share the machine's processors and the names of namespaces.
                 arguments: &["-pslb-tests", "--test", "lab", "--", "--test-threads=1"],
+            }],
+            Self::Soak => &[Suite {
+                name: "soak: every mode at once, judged on the wire, under reloads and failures",
+                // What it prints is the seed that repeats it.
+                arguments: &[
+                    "-pslb-tests",
+                    "--test",
+                    "soak",
+                    "--",
+                    "--test-threads=1",
+                    "--nocapture",
+                ],
             }],
             Self::Kernels | Self::Tidy => &[],
         }

@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::{
+    blackholes::{BlackholeList, BlackholeRelease},
     changes::ChangeReport,
     command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight},
     connections::{ConnectionFilter, ConnectionList},
@@ -190,6 +191,25 @@ impl Client {
         flush: &TemplateFlush,
     ) -> Result<ChangeReport, ClientError> {
         self.post("/v1/templates/flush", flush).await
+    }
+
+    /// VIPs to which nothing is let through.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn blackholes(&self) -> Result<BlackholeList, ClientError> {
+        self.get("/v1/blackholes").await
+    }
+
+    /// Lets packets through to them again.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; there is no such VIP.
+    pub async fn blackhole_release(
+        &self,
+        release: &BlackholeRelease,
+    ) -> Result<ChangeReport, ClientError> {
+        self.post("/v1/blackholes/release", release).await
     }
 
     /// Reads the configuration file again and applies it.

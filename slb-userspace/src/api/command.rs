@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    blackholes::{BlackholeList, BlackholeRelease},
     changes::ChangeReport,
     connections::{ConnectionFilter, ConnectionList},
     error::{ApiError, ErrorKind},
@@ -41,6 +42,10 @@ pub enum Command {
     Templates(TemplateFilter, Reply<TemplateList>),
     /// Make persistence forget clients; their connections go on.
     TemplatesFlush(TemplateFlush, Reply<ChangeReport>),
+    /// VIPs to which nothing is let through.
+    Blackholes(Reply<BlackholeList>),
+    /// Let packets through to them again.
+    BlackholeRelease(BlackholeRelease, Reply<ChangeReport>),
     /// Read the configuration file again and apply it.
     Reload(Reply<ChangeReport>),
     /// Give a listener a backend.

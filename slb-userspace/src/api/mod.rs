@@ -12,16 +12,19 @@
 //! | `GET /v1/backends` | `?listener=` | [`BackendList`] |
 //! | `GET /v1/connections` | [`ConnectionFilter`] | [`ConnectionList`] |
 //! | `GET /v1/verdicts` | | [`VerdictList`] |
+//! | `GET /v1/blackholes` | | [`BlackholeList`] |
 //! | `GET /v1/templates` | [`TemplateFilter`] | [`TemplateList`] |
 //! | `POST /v1/reload` | | [`ChangeReport`] |
 //! | `POST /v1/backends/add` | [`BackendAdd`](command::BackendAdd) | [`ChangeReport`] |
 //! | `POST /v1/backends/remove` | [`BackendRemove`](command::BackendRemove) | [`ChangeReport`] |
 //! | `POST /v1/backends/drain` | [`BackendDrain`](command::BackendDrain) | [`ChangeReport`] |
 //! | `POST /v1/backends/set-weight` | [`BackendSetWeight`](command::BackendSetWeight) | [`ChangeReport`] |
+//! | `POST /v1/blackholes/release` | [`BlackholeRelease`] | [`ChangeReport`] |
 //! | `POST /v1/templates/flush` | [`TemplateFlush`] | [`ChangeReport`] |
 //!
 //! Every error is an [`ApiError`] with the HTTP status of its kind.
 
+pub mod blackholes;
 pub mod changes;
 pub mod client;
 pub mod command;
@@ -42,6 +45,7 @@ pub mod types;
 pub mod verdicts;
 
 pub use self::{
+    blackholes::{BlackholeList, BlackholeRelease, BlackholeRow},
     changes::{ChangeReport, Warning},
     client::{Client, ClientError},
     command::Command,

@@ -1,6 +1,6 @@
 //! A made-up status that tests of the API and the command line share.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::types::{
     Admin, BackendStatus, Counts, DataplaneStatus, Health, InstanceStatus, InterfaceStatus,
@@ -30,6 +30,8 @@ pub(crate) fn status() -> Status {
             packets_out: 12_345,
             bytes_out: 50_331_648,
         },
+        refused: BTreeMap::new(),
+        would_refuse: BTreeMap::new(),
         backends: vec![
             backend("10.0.1.11", 100, [4, 1, 512]),
             unhealthy,

@@ -26,6 +26,7 @@ use tokio::{
 
 pub use super::socket::SocketError;
 use super::{
+    blackholes::{BlackholeList, BlackholeRelease},
     changes::ChangeReport,
     command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight, Command, ask},
     connections::{ConnectionFilter, ConnectionList, MAX_LIMIT},
@@ -108,6 +109,8 @@ fn router(commands: mpsc::Sender<Command>) -> Router {
         .route("/v1/backends", get(backends))
         .route("/v1/connections", get(connections))
         .route("/v1/verdicts", get(verdicts))
+        .route("/v1/blackholes", get(blackholes))
+        .route("/v1/blackholes/release", post(blackhole_release))
         .route("/v1/templates", get(templates))
         .route("/v1/templates/flush", post(templates_flush))
         .route("/v1/reload", post(reload))
@@ -181,6 +184,18 @@ async fn templates_flush(
     let Json(flush) = body?;
     flush.filter()?;
     ask(&commands, |reply| Command::TemplatesFlush(flush, reply)).await.map(Json)
+}
+
+async fn blackholes(State(commands): Commands) -> Answer<BlackholeList> {
+    ask(&commands, Command::Blackholes).await.map(Json)
+}
+
+async fn blackhole_release(
+    State(commands): Commands,
+    body: Result<Json<BlackholeRelease>, JsonRejection>,
+) -> Answer<ChangeReport> {
+    let Json(release) = body?;
+    ask(&commands, |reply| Command::BlackholeRelease(release, reply)).await.map(Json)
 }
 
 async fn verdicts(State(commands): Commands) -> Answer<VerdictList> {

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    blackholes::BlackholeList,
     changes::ChangeReport,
     client::{Client, ClientError},
     command::{BackendAdd, BackendDrain, BackendRemove, BackendSetWeight, Command},
@@ -85,6 +86,10 @@ async fn answer(mut taken: mpsc::Receiver<Command>, asked: Arc<Mutex<Vec<String>
                 drop(reply.send(Ok(VerdictList { verdicts, answers })));
             }
             Command::Templates(_, reply) => drop(reply.send(Ok(TemplateList::default()))),
+            Command::Blackholes(reply) => drop(reply.send(Ok(BlackholeList::default()))),
+            Command::BlackholeRelease(_, reply) => {
+                drop(reply.send(Ok(done("10.0.0.100 of shop is let through again".to_owned()))));
+            }
             Command::TemplatesFlush(_, reply) => {
                 drop(reply.send(Ok(done("7 templates flushed".to_owned()))));
             }

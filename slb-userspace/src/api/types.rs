@@ -4,7 +4,10 @@
 //! meaning. What was added after the first version has a default, so that client and daemon may be
 //! of different versions.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +87,13 @@ pub struct ListenerStatus {
     /// Over all VIPs and backends.
     #[serde(flatten)]
     pub counts: Counts,
+    /// What its access list, limits and bandwidth have refused, by verdict; those that are 0 are
+    /// left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, u64>,
+    /// What they would have refused if they were more than a shadow.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub would_refuse: BTreeMap<String, u64>,
     /// Its backends, in file order.
     pub backends: Vec<BackendStatus>,
 }

@@ -27,7 +27,7 @@ struct Answer<'a> {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn run(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     let result = config::load(file);
     let code = exit_code(&result);

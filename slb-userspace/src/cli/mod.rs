@@ -5,7 +5,8 @@
 //! no daemon.
 
 mod backend;
-pub mod check;
+pub mod blackhole;
+mod check;
 mod conns;
 mod drops;
 mod listener;
@@ -81,6 +82,9 @@ enum Command {
     /// Look at which client goes to which backend, and forget it
     #[command(subcommand)]
     Persistence(persistence::Command),
+    /// VIPs to which nothing is let through because too much came for them
+    #[command(subcommand)]
+    Blackhole(blackhole::Command),
     /// Show why packets were dropped
     Drops(drops::Selection),
     /// On a backend: let servers see the client's address behind fullnat; needs no daemon
@@ -159,6 +163,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backend(command) => wait_for(backend::run(command, &client, format))?,
         Command::Conns(filters) => wait_for(conns::run(&filters, &client, format))?,
         Command::Persistence(command) => wait_for(persistence::run(command, &client, format))?,
+        Command::Blackhole(command) => wait_for(blackhole::run(command, &client, format))?,
         Command::Drops(selection) => wait_for(drops::run(&selection, &client, format))?,
         Command::Toa(command) => toa::run(command, format)?,
     };
@@ -264,6 +269,7 @@ mod tests {
             ("slb persistence flush", "<--listener <LISTENER>|--client <CLIENT>|--all>"),
             ("slb persistence flush --all --client 10.0.0.1", "cannot be used with"),
             ("slb persistence list --client web1", "e.g. 10.0.0.1"),
+            ("slb blackhole release", "<VIP|--all>"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), i32::from(WRONG_USE));

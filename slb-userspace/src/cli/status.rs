@@ -1,5 +1,7 @@
 //! `slb status`: the data plane, then every listener with its backends, problems last.
 
+use std::collections::BTreeMap;
+
 use super::{
     Answer, Format,
     backend::{self, COLUMNS},
@@ -82,6 +84,8 @@ fn people(status: &Status, style: Style) -> String {
         );
         for listener in &instance.listeners {
             text += &listener_head(listener);
+            text += &refusals("refused", &listener.refused);
+            text += &refusals("would refuse", &listener.would_refuse);
             let rows = listener.backends.iter().map(backend::row);
             if listener.backends.is_empty() {
                 text += "    no backends\n";
@@ -138,6 +142,13 @@ fn listener_head(listener: &ListenerStatus) -> String {
         bytes(counts.bytes_out),
         counted(counts.packets_out, "packet"),
     )
+}
+
+/// A line of what was refused, if anything was.
+fn refusals(what: &str, by_reason: &BTreeMap<String, u64>) -> String {
+    let counts: Vec<String> =
+        by_reason.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    if counts.is_empty() { String::new() } else { format!("    {what}: {}\n", counts.join(", ")) }
 }
 
 #[cfg(test)]

@@ -42,6 +42,12 @@ pub(super) async fn answer(state: &mut State, command: Command) {
         Command::TemplatesFlush(flush, reply) => {
             let _ = reply.send(templates_flush(state, &flush));
         }
+        Command::Blackholes(reply) => {
+            let _ = reply.send(Ok(state.blackhole_list()));
+        }
+        Command::BlackholeRelease(release, reply) => {
+            let _ = reply.send(state.blackhole_release(&release));
+        }
         Command::Reload(reply) => {
             let _ = reply.send(reload(state).await);
         }

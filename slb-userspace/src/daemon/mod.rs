@@ -1,6 +1,7 @@
 //! The daemon: one loop that owns the state, decides one change after the other, and brings the
 //! kernel along by the reconciler. Everything else (checks, netlink, the API) sends it messages.
 
+mod blackholes;
 mod changes;
 mod differences;
 mod host;
@@ -85,6 +86,8 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut host = tokio::time::interval(host::INTERVAL);
     host.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut holes = tokio::time::interval(crate::blackholes::INTERVAL);
+    holes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ramp = tokio::time::interval(slow_start::STEP);
     ramp.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -124,6 +127,7 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
                 state.end_drained();
             }
             _ = sweep.tick() => state.sweep().await,
+            _ = holes.tick() => state.look_for_blackholes(),
             _ = ramp.tick(), if state.ramps.ramping() => state.reconcile_or_log(),
             _ = hangup.recv() => match changes::reload(state).await {
                 Ok(report) => tracing::info!(changes = report.changes.len(), "reloaded"),

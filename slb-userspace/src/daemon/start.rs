@@ -15,6 +15,7 @@ use super::{
     tunnels,
 };
 use crate::{
+    blackholes::Blackholes,
     bpf::{
         self, Sizes, attach,
         load::{Object, Origin},
@@ -136,6 +137,7 @@ impl Start<'_> {
             ramps,
             locals,
             reconciler,
+            blackholes: Blackholes::default(),
             drains,
             drain_timeouts: HashMap::new(),
             resets,

@@ -11,6 +11,7 @@ use slb_common::next_hop::NextHop;
 
 use crate::{
     api::InterfaceStatus,
+    blackholes::Blackholes,
     config::model::{Backend, Config, Instance, Listener, XdpMode},
     drains::{Drains, now_ms},
     health::{Change, Checker, Target, TargetKey},
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) locals: BTreeSet<IpAddr>,
     /// The kernel's side.
     pub(super) reconciler: Reconciler,
+    /// VIPs to which nothing is let through.
+    pub(super) blackholes: Blackholes,
     /// What drains, and until when.
     pub(super) drains: Drains,
     /// How long connections of a service drain, by its id, as long as somebody remembers it.
@@ -172,6 +175,7 @@ impl State {
         self.circumstances.health.retain(|key, _| keys.contains(key));
         self.checker.set_targets(targets);
         self.resolver.set_addresses(self.backend_addresses());
+        self.follow_blackholes();
         self.follow_host().await
     }
 

@@ -7,8 +7,12 @@ use hdrhistogram::Histogram;
 /// A request that got no answer.
 #[derive(Clone, Debug)]
 pub struct ClientError {
+    /// When the request was begun.
+    pub begun: Instant,
     /// When the client knew.
     pub at: Instant,
+    /// The backend that had answered earlier on the same connection.
+    pub owner: Option<String>,
     /// What it was doing and what came, in words.
     pub text: String,
 }
@@ -23,13 +27,16 @@ pub struct Answers {
     /// Microseconds from the first packet (of the handshake, on a new connection) to the whole
     /// answer, of answered requests.
     pub latency_us: Histogram<u64>,
+    /// Connections begun and UDP flows that a backend got: what a balancer calls connections. A
+    /// flow that another backend goes on with is another one.
+    pub opened: u64,
 }
 
 impl Default for Answers {
     fn default() -> Self {
         // One microsecond to one minute; the bounds are legal for two digits.
         let latency_us = Histogram::new_with_bounds(1, 60_000_000, 2).expect("legal bounds");
-        Self { by_backend: BTreeMap::new(), errors: Vec::new(), latency_us }
+        Self { by_backend: BTreeMap::new(), errors: Vec::new(), latency_us, opened: 0 }
     }
 }
 
@@ -58,19 +65,25 @@ impl Answers {
         counts
     }
 
-    pub(super) fn record(&mut self, started: Instant, result: Result<String, String>) {
+    pub(super) fn record(
+        &mut self,
+        begun: Instant,
+        owner: Option<String>,
+        result: Result<String, String>,
+    ) {
         let now = Instant::now();
         match result {
             Ok(backend) => {
                 *self.by_backend.entry(backend).or_default() += 1;
-                let taken = now.duration_since(started).as_micros();
+                let taken = now.duration_since(begun).as_micros();
                 self.latency_us.saturating_record(u64::try_from(taken).unwrap_or(u64::MAX));
             }
-            Err(text) => self.errors.push(ClientError { at: now, text }),
+            Err(text) => self.errors.push(ClientError { begun, at: now, owner, text }),
         }
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
+    /// Takes in what another load got.
+    pub fn add(&mut self, other: Self) {
         for (backend, count) in other.by_backend {
             *self.by_backend.entry(backend).or_default() += count;
         }
@@ -78,6 +91,7 @@ impl Answers {
         self.errors.sort_by_key(|error| error.at);
         // Same bounds on both sides, so nothing is lost.
         self.latency_us += other.latency_us;
+        self.opened += other.opened;
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn run_load(
         }
         let mut answers = Answers::default();
         while let Some(done) = workers.join_next().await {
-            answers.merge(done.context("a client worker panicked")?);
+            answers.add(done.context("a client worker panicked")?);
         }
         Ok(answers)
     })
@@ -131,66 +131,105 @@ async fn work(
     progress: Arc<Progress>,
 ) -> Answers {
     let mut answers = Answers::default();
-    let mut kept = Kept::Nothing;
+    let mut asking = Asking { kept: Kept::Nothing, owner: None, opened: 0 };
     while !progress.stop.load(Ordering::Relaxed)
         && progress.failed.load(Ordering::Relaxed) < load.errors
         && progress.begun.fetch_add(1, Ordering::Relaxed) < load.requests
     {
         let started = Instant::now();
-        let result = match timeout(load.patience, once(target, question, &mut kept)).await {
+        let result = match timeout(load.patience, asking.once(target, question)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {:?}", load.patience)),
         };
+        let mut owner = None;
         match &result {
-            Ok(_) => _ = progress.answered.fetch_add(1, Ordering::Relaxed),
+            Ok(name) => {
+                progress.answered.fetch_add(1, Ordering::Relaxed);
+                asking.answered_by(name, question);
+            }
             Err(_) => {
                 progress.failed.fetch_add(1, Ordering::Relaxed);
-                kept = Kept::Nothing;
+                asking.kept = Kept::Nothing;
+                owner = asking.owner.take();
             }
         }
-        answers.record(started, result);
+        answers.record(started, owner, result);
         if !load.pause.is_zero() {
             tokio::time::sleep(load.pause).await;
         }
     }
+    answers.opened = asking.opened;
     answers
 }
 
 /// What a worker carries from one request to the next.
+struct Asking {
+    kept: Kept,
+    /// Who answered last on what is kept.
+    owner: Option<String>,
+    opened: u64,
+}
+
 enum Kept {
     Nothing,
     Http(Connection),
     Socket(UdpSocket),
 }
 
-/// One request; the answer is the backend's name, the error what failed in words.
-async fn once(target: SocketAddr, question: Question, kept: &mut Kept) -> Result<String, String> {
-    match question {
-        Question::Name => {
-            let stream = connect(target).await?;
-            let mut name = String::new();
-            step("read", AsyncBufReader::new(stream).read_line(&mut name).await)?;
-            if name.is_empty() { Err("read: closed".to_owned()) } else { Ok(name.trim().into()) }
-        }
-        Question::Http => {
-            let mut connection = Connection::new(connect(target).await?);
-            get(&mut connection, Reuse::Close).await
-        }
-        Question::HttpKeepAlive => {
-            if !matches!(kept, Kept::Http(_)) {
-                *kept = Kept::Http(Connection::new(connect(target).await?));
+impl Asking {
+    /// One request; the answer is the backend's name, the error what failed in words.
+    async fn once(&mut self, target: SocketAddr, question: Question) -> Result<String, String> {
+        match question {
+            Question::Name => {
+                let stream = self.connect(target).await?;
+                let mut name = String::new();
+                step("read", AsyncBufReader::new(stream).read_line(&mut name).await)?;
+                if name.is_empty() {
+                    Err("read: closed".to_owned())
+                } else {
+                    Ok(name.trim().into())
+                }
             }
-            let Kept::Http(connection) = kept else { unreachable!("set above") };
-            get(connection, Reuse::KeepAlive).await
-        }
-        Question::Echo => echo(&udp(target).await?).await,
-        Question::EchoSamePort => {
-            if !matches!(kept, Kept::Socket(_)) {
-                *kept = Kept::Socket(udp(target).await?);
+            Question::Http => {
+                let mut connection = Connection::new(self.connect(target).await?);
+                get(&mut connection, Reuse::Close).await
             }
-            let Kept::Socket(socket) = kept else { unreachable!("set above") };
-            echo(socket).await
+            Question::HttpKeepAlive => {
+                if !matches!(self.kept, Kept::Http(_)) {
+                    self.kept = Kept::Http(Connection::new(self.connect(target).await?));
+                }
+                let Kept::Http(connection) = &mut self.kept else { unreachable!("set above") };
+                get(connection, Reuse::KeepAlive).await
+            }
+            Question::Echo => echo(&self.udp(target).await?).await,
+            Question::EchoSamePort => {
+                if !matches!(self.kept, Kept::Socket(_)) {
+                    self.kept = Kept::Socket(self.udp(target).await?);
+                }
+                let Kept::Socket(socket) = &self.kept else { unreachable!("set above") };
+                echo(socket).await
+            }
         }
+    }
+
+    fn answered_by(&mut self, name: &str, question: Question) {
+        if matches!(question, Question::HttpKeepAlive | Question::EchoSamePort)
+            && self.owner.as_deref() != Some(name)
+        {
+            // A connection keeps its backend; that a flow has moved shows in the answer alone.
+            self.opened += u64::from(self.owner.is_some());
+            self.owner = Some(name.to_owned());
+        }
+    }
+
+    async fn connect(&mut self, target: SocketAddr) -> Result<TcpStream, String> {
+        self.opened += 1;
+        connect(target).await
+    }
+
+    async fn udp(&mut self, target: SocketAddr) -> Result<UdpSocket, String> {
+        self.opened += 1;
+        udp(target).await
     }
 }
 
@@ -214,7 +253,13 @@ async fn udp(target: SocketAddr) -> Result<UdpSocket, String> {
         IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = step("socket", UdpSocket::bind((any, next_udp_port())).await)?;
+    let socket = loop {
+        match UdpSocket::bind((any, next_udp_port())).await {
+            // A flow that has gone on since the ports were last through.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            result => break step("socket", result)?,
+        }
+    };
     // Connected, so that answers from any other address are not taken and ICMP errors are seen.
     step("socket", socket.connect(target).await)?;
     Ok(socket)
@@ -224,7 +269,7 @@ async fn udp(target: SocketAddr) -> Result<UdpSocket, String> {
 /// would often share one, and a balancer rightly takes those for one flow.
 fn next_udp_port() -> u16 {
     const FIRST: u16 = 10_000;
-    const COUNT: u16 = 20_000;
+    const COUNT: u16 = 50_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT
 }

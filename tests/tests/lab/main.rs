@@ -6,13 +6,16 @@ mod scene;
 mod seen;
 mod services;
 
+mod admission;
 mod backend_commands;
+mod backend_setup;
 mod counters;
 mod detach;
 mod distribution;
 mod draining;
 mod failover;
 mod foreign_traffic;
+mod fragments;
 mod icmp;
 mod lifetimes;
 mod lists;

@@ -11,7 +11,7 @@ use crate::{
     services::{HTTP, configuration, http},
 };
 
-const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
+pub(crate) const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
                          local_addresses = [\"100.64.0.8/30\", \"fd64::8/126\"]";
 
 /// What the client's kernel says of an open connection: whether it uses timestamps, and how many

@@ -40,7 +40,7 @@ pub(crate) fn balancer(case: Case, mode: u8, backends: u8) -> (Balancer, Install
 }
 
 /// The packet as it leaves toward the first backend, which stands behind another interface.
-fn directed(packet: &Packet) -> Packet {
+pub(crate) fn directed(packet: &Packet) -> Packet {
     let macs = (OWN_MAC, [2, 0, 0, 0, 1, 1]);
     Packet { macs, tags: Vec::new(), ttl: packet.ttl - 1, ..packet.clone() }
 }

@@ -39,7 +39,7 @@ pub(crate) fn balancer(case: Case, backends: u8, locals: u8) -> (Balancer, Insta
     (balancer, installed)
 }
 
-/// Gives a program so many local addresses.
+/// Gives the program so many local addresses.
 pub(crate) fn set_locals(balancer: &mut Balancer, case: Case, locals: u8) {
     let locals: Vec<IpAddr> = (1..=locals).map(|number| local(case, number)).collect();
     balancer.kernel.set_locals(&locals);

@@ -21,6 +21,7 @@ mod icmp_errors;
 mod lifetimes;
 mod links;
 mod malformed;
+mod matrix;
 mod one_packet;
 mod passing;
 mod persistence;

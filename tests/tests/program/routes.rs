@@ -9,17 +9,23 @@ use slb_userspace::config::model::Family;
 use super::{
     balancer::{Balancer, interface, ip},
     cases::{CASES, Case, answered},
-    listener::{Installed, Listener},
+    listener::Installed,
 };
 
 /// The router's MAC address, which is not the one that the client's packets come from.
-const ROUTER_MAC: Mac = [2, 0, 0, 0, 0, 0x77];
+pub(crate) const ROUTER_MAC: Mac = [2, 0, 0, 0, 0, 0x77];
 const ROUTER_MAC_TEXT: &str = "02:00:00:00:00:77";
 const OTHER_MAC_TEXT: &str = "02:00:00:00:00:78";
 
-/// A program in a namespace with an interface `front` that forwards, and a default route by it.
-pub(crate) fn routed(case: Case, listener: &Listener) -> (Balancer, Installed, u32) {
-    let (balancer, installed) = Balancer::with(listener);
+/// A program in a namespace with a route to clients.
+fn routed(case: Case) -> (Balancer, Installed, u32) {
+    let (balancer, installed) = case.balancer(1);
+    let front = route(case);
+    (balancer, installed, front)
+}
+
+/// Adds an interface that forwards to this namespace, and a default route by it.
+pub(crate) fn route(case: Case) -> u32 {
     ip("link add front address 02:00:00:00:00:ba type veth peer name far");
     ip("link set lo up");
     ip("link set far up");
@@ -38,7 +44,7 @@ pub(crate) fn routed(case: Case, listener: &Listener) -> (Balancer, Installed, u
     };
     fs::write(format!("/proc/sys/net/{family}/conf/front/forwarding"), "1").unwrap();
     neighbour(case, ROUTER_MAC_TEXT);
-    (balancer, installed, interface("front"))
+    interface("front")
 }
 
 fn neighbour(case: Case, mac: &str) {
@@ -58,7 +64,7 @@ fn routed_answer(case: Case, packet: &Packet, router: Mac) -> Packet {
 #[test]
 fn a_reply_goes_by_the_route_to_the_client() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case, &case.listener(1));
+        let (mut balancer, _, front) = routed(case);
         assert_eq!(balancer.receive_by(front, &case.first().bytes()).verdict, Redirected);
         let ended = balancer.receive_by(front, &case.answer().bytes());
         assert_eq!(ended.verdict, Transmitted);
@@ -74,7 +80,7 @@ fn a_reply_goes_by_the_route_to_the_client() {
 fn a_reply_by_a_vlan_interface_leaves_tagged_by_its_parent() {
     const PARENT: u32 = 77;
     for case in CASES {
-        let (mut balancer, _, front) = routed(case, &case.listener(1));
+        let (mut balancer, _, front) = routed(case);
         balancer.kernel.set_egress(&[(front, [PARENT, 42])].into()).unwrap();
         balancer.receive_by(front, &case.first().bytes());
         let ended = balancer.receive_by(front, &case.answer().bytes());
@@ -88,7 +94,7 @@ fn a_reply_by_a_vlan_interface_leaves_tagged_by_its_parent() {
 #[test]
 fn a_route_by_an_interface_that_xdp_cannot_send_from_is_none() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case, &case.listener(1));
+        let (mut balancer, _, front) = routed(case);
         balancer.kernel.set_egress(&[(front, [0, 0])].into()).unwrap();
         balancer.receive_by(front, &case.first().bytes());
         let ended = balancer.receive_by(front, &case.answer().bytes());
@@ -99,7 +105,7 @@ fn a_route_by_an_interface_that_xdp_cannot_send_from_is_none() {
 #[test]
 fn a_stale_next_hop_is_resolved_again() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case, &case.listener(1));
+        let (mut balancer, _, front) = routed(case);
         balancer.receive_by(front, &case.first().bytes());
         neighbour(case, OTHER_MAC_TEXT);
         let answer = case.answer();
@@ -115,7 +121,7 @@ fn a_stale_next_hop_is_resolved_again() {
 #[test]
 fn without_a_neighbour_entry_a_reply_goes_back_the_way_that_the_client_came() {
     for case in CASES {
-        let (mut balancer, _, front) = routed(case, &case.listener(1));
+        let (mut balancer, _, front) = routed(case);
         ip("neigh flush dev front nud permanent");
         balancer.receive_by(front, &case.first().bytes());
         let answer = case.reply(case.backend(1), case.client(1), flags::SYN | flags::ACK);

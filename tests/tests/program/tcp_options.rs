@@ -17,14 +17,14 @@ use super::{
 };
 
 /// A segment with these options.
-fn with_options(packet: Packet, options: &[u8]) -> Packet {
+pub(crate) fn with_options(packet: Packet, options: &[u8]) -> Packet {
     let Transport::Tcp { flags, .. } = packet.transport else { panic!("no segment") };
     let transport = Transport::Tcp { flags, options: options.to_vec() };
     Packet { transport, ..packet }
 }
 
 /// The option that names a client.
-fn toa(client: SocketAddr) -> Vec<u8> {
+pub(crate) fn toa(client: SocketAddr) -> Vec<u8> {
     let address = match client.ip() {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),

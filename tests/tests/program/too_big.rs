@@ -123,7 +123,8 @@ fn reply_that_does_not_fit(case: Case, mode: u8, narrow: Narrow) {
     const MTU: u16 = 1300;
     let what = format!("{case:?} {mode} {narrow:?}");
     let listener = Listener { mode, ..case.listener(1) };
-    let (mut balancer, _, front) = routes::routed(case, &listener);
+    let (mut balancer, _) = Balancer::with(&listener);
+    let front = routes::route(case);
     set_locals(&mut balancer, case, 1);
     set_own(&mut balancer, front, 0);
     match narrow {

@@ -34,10 +34,11 @@ const LAB_TOOLS: [(&str, &str, &str); 4] = [
     ("tcpdump", "tcpdump", "looking at the wire"),
 ];
 
-/// Servers of the tests: program looked for, package, what for.
-const TEST_SERVERS: [(&str, &str, &str); 2] = [
+/// Servers and judges of the tests: program looked for, package, what for.
+const TEST_TOOLS: [(&str, &str, &str); 3] = [
     ("nginx", "nginx", "a server that SLB has not changed"),
     ("python3", "python3", "another one"),
+    ("scapy3", "python3-scapy", "a judge of packets that SLB has no part in"),
 ];
 
 /// The same for the virtual machine. Its file system is put together from this machine's.
@@ -68,7 +69,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
         report.step("BPF file system at /sys/fs/bpf", bpf_file_system());
     }
     if scope == Scope::Everything {
-        for (program, package, reason) in TEST_SERVERS {
+        for (program, package, reason) in TEST_TOOLS {
             report.step(&format!("{program} ({reason})"), packages::server(program, package));
         }
         report.step("rustfmt and clippy", rust_components());

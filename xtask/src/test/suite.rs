@@ -18,10 +18,10 @@ pub(crate) struct Suite {
 
 impl Suite {
     /// Runs it; a suite that does not build or breaks off counts as one failed test.
-    pub(crate) fn run(&self) -> Count {
+    pub(crate) fn run(&self, environment: &[(&str, &str)]) -> Count {
         println!("\n== {} ==", self.name);
         let started = Instant::now();
-        let count = self.counted().unwrap_or_else(|error| {
+        let count = self.counted(environment).unwrap_or_else(|error| {
             println!("failed: `cargo test` did not run: {error}");
             Count::ONE_FAILURE
         });
@@ -29,11 +29,12 @@ impl Suite {
         count
     }
 
-    fn counted(&self) -> io::Result<Count> {
+    fn counted(&self, environment: &[(&str, &str)]) -> io::Result<Count> {
         let mut cargo = run::cargo();
         cargo.args(["test", "--no-fail-fast"]).args(self.arguments).stdout(Stdio::piped());
         // Where the lab finds the daemon; the other suites do not look.
         cargo.env("SLB_BIN_DIR", Profile::Dev.directory());
+        cargo.envs(environment.iter().copied());
         let mut child = cargo.spawn()?;
         let mut counts = Vec::new();
         if let Some(output) = child.stdout.take() {
