@@ -58,7 +58,7 @@ fn people(list: &BlackholeList, style: Style) -> String {
 }
 
 fn row(row: &BlackholeRow) -> Vec<comfy_table::Cell> {
-    let known = |rate: Option<u64>| rate.map_or_else(|| cell("-".to_owned()), number);
+    let known = |rate: Option<u64>| rate.map_or_else(|| cell("-"), number);
     vec![
         cell(row.vip.to_string()),
         cell(row.instance.clone()),
