@@ -46,8 +46,7 @@ answers! {
     Unreachable = "unreachable";
     /// ICMP time exceeded, to a packet whose TTL or hop limit ran out here.
     TimeExceeded = "time_exceeded";
-    /// ICMP fragmentation needed or packet too big, to a packet that does not fit the way to its
-    /// backend.
+    /// ICMP fragmentation needed or packet too big, to a packet that does not fit its way.
     TooBig = "too_big";
     /// An answer that was due but not sent: too many in this second on this processor.
     Suppressed = "suppressed";

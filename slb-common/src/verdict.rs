@@ -123,8 +123,8 @@ verdicts! {
     DropExtension = "ipv6_extension", Drop;
     /// TTL or hop limit ran out here.
     DropTtl = "ttl_exceeded", Refuse;
-    /// Longer than the way to its backend takes, in a tunnel with the outer header. IPv6, and IPv4
-    /// with DF set, are told so; IPv4 without DF is not: nothing is fragmented here.
+    /// Longer than the way to its backend or client takes, in a tunnel with the outer header. IPv6,
+    /// and IPv4 with DF set, are told so; IPv4 without DF is not: nothing is fragmented here.
     DropTooBig = "too_big", Refuse;
     /// The listener is stopped, or all listeners of the VIP are.
     DropStopped = "listener_stopped", Drop;

@@ -23,20 +23,17 @@ pub fn backend<const W: usize>(entry: &Entry<W>, length: u32, hop: &mut NextHop)
         mode::TUNNEL => tunnel::overhead(backend.family),
         _ => 0,
     };
-    // What is not known to be less is what a length can say.
-    let mtu = if backend.hop.mtu == 0 { u16::MAX } else { backend.hop.mtu };
-    if length + overhead > u32::from(mtu) {
-        return Err(handover::too_big(u32::from(mtu).saturating_sub(overhead)));
-    }
     *hop = backend.hop;
-    Ok(())
+    fits(length, overhead, hop)
 }
 
-/// The next hop to a connection's client: the kept one; if that is out of date, the route's.
+/// The next hop to a connection's client, for a packet of this length: the kept one; if that is out
+/// of date, the route's.
 #[inline(always)]
 pub fn client<const W: usize>(
     context: &XdpContext,
     entry: &Entry<W>,
+    length: u32,
     hop: &mut NextHop,
 ) -> Step<()> {
     let kept = neighbours::kept(entry.client_hop());
@@ -44,9 +41,20 @@ pub fn client<const W: usize>(
         && neighbours::by_route(context, endpoint_address(&entry.client), hop)
     {
         entry.set_client_hop(neighbours::keep(hop));
-        return Ok(());
+    } else {
+        // Out of date or not: nothing better is known where the kernel does not forward.
+        *hop = *kept.ok_or(Verdict::DropNoNextHop)?;
     }
-    // Out of date or not: nothing better is known where the kernel does not forward.
-    *hop = *kept.ok_or(Verdict::DropNoNextHop)?;
+    fits(length, 0, hop)
+}
+
+/// Refuses a packet that the way does not carry with `overhead` bytes before it.
+#[inline(always)]
+fn fits(length: u32, overhead: u32, hop: &NextHop) -> Step<()> {
+    // What is not known to be less is what a length can say.
+    let mtu = u32::from(if hop.mtu == 0 { u16::MAX } else { hop.mtu });
+    if length + overhead > mtu {
+        return Err(handover::too_big(mtu.saturating_sub(overhead)));
+    }
     Ok(())
 }

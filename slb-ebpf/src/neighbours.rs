@@ -4,7 +4,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup},
-    helpers::generated::bpf_fib_lookup,
+    helpers::generated::{bpf_check_mtu, bpf_fib_lookup},
     programs::XdpContext,
 };
 use slb_common::{
@@ -85,7 +85,8 @@ fn route(context: &XdpContext, first: u64, second: u64, family: u8, hop: &mut Ne
         destination: query.dmac,
         vlan,
         source: query.smac,
-        mtu: 0,
+        // SAFETY: both members of the union are this number; since Linux 5.12 it is the route's MTU.
+        mtu: unsafe { query.__bindgen_anon_1.mtu_result },
         interface,
         state: HOP_VALID,
     };
@@ -101,15 +102,26 @@ fn way_back(context: &XdpContext, link: &Link) -> Step<NextHop> {
         // A next hop has room for one tag.
         return Err(Verdict::DropNoNextHop);
     }
+    // SAFETY: the context is the kernel's.
+    let interface = unsafe { (*context.ctx).ingress_ifindex };
     Ok(NextHop {
         destination: bytes(ethernet.source),
         vlan: link.vlan,
         source: bytes(ethernet.destination),
-        mtu: 0,
-        // SAFETY: the context is the kernel's.
-        interface: unsafe { (*context.ctx).ingress_ifindex },
+        mtu: mtu(context, interface) as u16,
+        interface,
         state: HOP_VALID,
     })
+}
+
+/// The MTU of an interface, on a stack frame of its own; 0: not known, or more than a length says.
+#[inline(never)]
+fn mtu(context: &XdpContext, interface: u32) -> u32 {
+    let mut mtu = 0;
+    // SAFETY: the helper writes one word, which is on the stack. Whether this packet would fit it
+    // is not the question.
+    unsafe { bpf_check_mtu(context.ctx.cast(), interface, &raw mut mtu, 0, 0) };
+    if mtu > u32::from(u16::MAX) { 0 } else { mtu }
 }
 
 #[inline(always)]

@@ -143,7 +143,7 @@ fn balance<const W: usize, const RARE: bool>(
             return Err(Verdict::ToOpen);
         }
         Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
-        Side::Backend => hops::client(context, &entry, &mut hop)?,
+        Side::Backend => hops::client(context, &entry, packet.network.length, &mut hop)?,
     }
     if RARE && packet.network.fragment.first() {
         following::remember(Frame::of(context), packet, entry.seen.slot())?;

@@ -3,6 +3,7 @@
 pub mod direct;
 pub mod error;
 pub mod full_nat;
+pub mod mtu;
 pub mod nat;
 pub mod options;
 pub mod send;

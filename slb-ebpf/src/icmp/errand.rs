@@ -15,11 +15,12 @@ use crate::{
         store::{Key, Side},
     },
     entries,
+    forward::toa,
     headers::Udp,
     hops, local_ports, maps,
     packet::{Frame, Short, Step},
     parse::{
-        self, Addresses, Network,
+        self, Addresses, Network, TCP,
         icmp::{self, Message, Quote},
         link,
     },
@@ -50,7 +51,9 @@ pub struct Errand<const W: usize> {
     /// Bytes of the whole packet.
     pub(super) length: u16,
     /// Forwarding mode in which it leaves.
-    pub(super) mode: u32,
+    pub(super) mode: u16,
+    /// Bytes that are added to the quoted packets on their way through here.
+    pub(super) added: u16,
     /// Backend slot.
     pub(super) slot: u32,
     /// A number that all packets of the connection have.
@@ -120,14 +123,18 @@ fn decide<const W: usize>(
     let mut hop = NextHop::default();
     match side {
         Side::Vip => hops::backend(entry, u32::from(errand.length), &mut hop)?,
-        Side::Backend => hops::client(context, entry, &mut hop)?,
+        Side::Backend => hops::client(context, entry, u32::from(errand.length), &mut hop)?,
     }
     errand.hop = hop;
     (errand.slot, errand.flow) = (entry.seen.slot(), entry.control.tag());
     // Only what goes to a backend goes by tunnel.
     errand.mode = match side {
-        Side::Vip => u32::from(entry.translation.mode()),
-        Side::Backend => u32::from(mode::NAT),
+        Side::Vip => u16::from(entry.translation.mode()),
+        Side::Backend => u16::from(mode::NAT),
+    };
+    errand.added = match (side, entry.translation.mode()) {
+        (Side::Backend, mode::FULL_NAT) if errand.quote.protocol == TCP => toa::size::<W>(),
+        _ => 0,
     };
     (errand.known_sender, errand.known_receiver) = match (side, entry.translation.mode()) {
         (Side::Backend, _) => (entry.client, entry.vip),

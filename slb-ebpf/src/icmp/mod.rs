@@ -15,10 +15,11 @@ use crate::{
     forward::{
         self, Way,
         error::{self, Translation},
+        mtu,
         nat::Rewrite,
     },
     maps,
-    packet::{Frame, Step},
+    packet::{Frame, Short, Step},
     parse::link,
 };
 
@@ -82,6 +83,10 @@ fn send<const W: usize>(context: &XdpContext) -> Step<u32> {
             destination(&errand.receiver, &errand.known_receiver),
         ],
     };
+    if errand.added != 0 {
+        let told = mtu::lessen::<W>(Frame::of(context), errand.message, errand.added);
+        told.map_err(|Short| Verdict::DropTruncated)?;
+    }
     error::rewrite(Frame::of(context), link.at(), errand.message, &errand.quote, &translation)?;
     let way =
         Way { mode: errand.mode as u8, slot: errand.slot, flow: errand.flow, hop: &errand.hop };

@@ -19,11 +19,14 @@ use crate::{
     foreign_traffic::ping,
     scene::{PATIENCE, VIPS, echo_at, name_at},
     seen,
-    services::{configuration, echoes, names, port_of},
+    services::{Listener, configuration, echoes, names, port_of},
 };
 
-/// Forwarding modes whose path MTU is learnt.
-const MODES: [&str; 1] = ["nat"];
+/// Forwarding modes in which both directions come by.
+const MODES: [&str; 2] = ["nat", "fullnat"];
+/// What they want of the data plane.
+const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
+                         local_addresses = [\"100.64.0.8/32\", \"fd64::8/128\"]";
 /// What the narrow link takes.
 const NARROW: u16 = 1400;
 /// What goes each way.
@@ -34,7 +37,7 @@ fn the_path_mtu_is_learnt_over_a_narrow_link_on_the_clients_side() -> Result<()>
     for mode in MODES {
         let lab = Lab::builder().backends(1).build()?;
         let client = far::behind(&lab, &lab.clients[0], 1, NARROW)?;
-        transfer_and_learn(&lab, mode, &client, &lab.backends[0])?;
+        transfer_and_learn(&lab, mode, &client, &lab.backends[0], [NARROW; 2])?;
     }
     Ok(())
 }
@@ -44,33 +47,57 @@ fn the_path_mtu_is_learnt_over_a_narrow_link_on_the_backends_side() -> Result<()
     for mode in MODES {
         let lab = Lab::builder().backends(1).build()?;
         let backend = far::behind(&lab, &lab.backends[0], 2, NARROW)?;
-        transfer_and_learn(&lab, mode, &lab.clients[0], &backend)?;
+        // Behind full NAT the client leaves room for its endpoint.
+        let learnt = match mode {
+            "fullnat" => [NARROW - 8, NARROW - 20],
+            _ => [NARROW; 2],
+        };
+        transfer_and_learn(&lab, mode, &lab.clients[0], &backend, learnt)?;
     }
     Ok(())
 }
 
-/// Sends a megabyte each way, and looks what either end has learnt of the path.
-fn transfer_and_learn(lab: &Lab, mode: &str, client: &Host, backend: &Host) -> Result<()> {
+/// Sends a megabyte each way, and looks what either end has learnt of the path: the client this
+/// much of the way to each VIP.
+fn transfer_and_learn(
+    lab: &Lab,
+    mode: &str,
+    client: &Host,
+    backend: &Host,
+    learnt: [u16; 2],
+) -> Result<()> {
     for vip in VIPS {
         mirror(&backend.namespace, backend.endpoint(vip, port_of(Service::Name)))?;
     }
     let listener = names("wrr", [1]).line(&format!("mode = \"{mode}\""));
-    let slbd = Slbd::start(lab, &configuration(std::slice::from_ref(backend), &[listener]))?;
-    slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
-    for vip in VIPS {
+    let slbd = start(lab, backend, &[listener])?;
+    for (vip, learnt) in VIPS.into_iter().zip(learnt) {
         transfer(&client.namespace, client.endpoint(vip, 0), name_at(vip))
             .with_context(|| format!("{mode}, {vip}"))?;
-        let client_address = client.endpoint(vip, 0).ip();
-        for (who, at, to) in
-            [("client", &client.namespace, vip), ("backend", &backend.namespace, client_address)]
-        {
-            let known = at.output("ip", &["route", "get", &to.to_string()])?;
-            ensure!(known.contains(&format!("mtu {NARROW}")), "{mode}, {who}: {known}");
+        let peer = match mode {
+            "fullnat" if vip.is_ipv4() => "100.64.0.8".to_owned(),
+            "fullnat" => "fd64::8".to_owned(),
+            _ => client.endpoint(vip, 0).ip().to_string(),
+        };
+        for (who, at, to, mtu) in [
+            ("client", &client.namespace, vip.to_string(), learnt),
+            ("backend", &backend.namespace, peer, NARROW),
+        ] {
+            let known = at.output("ip", &["route", "get", &to])?;
+            ensure!(known.contains(&format!("mtu {mtu}")), "{mode}, {who}: {known}");
         }
     }
     let drops = slbd.json(&["drops", "--all"])?;
     ensure!(seen::verdict(&drops, "icmp_no_connection") == 0, "{drops:#}");
     Ok(())
+}
+
+/// The daemon with one backend, which is healthy.
+fn start(lab: &Lab, backend: &Host, listeners: &[Listener]) -> Result<Slbd> {
+    let services = configuration(std::slice::from_ref(backend), listeners);
+    let slbd = Slbd::start_with(lab, DATAPLANE, &services)?;
+    slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
+    Ok(slbd)
 }
 
 /// Reads to the end and then sends as much, for every connection.
@@ -106,6 +133,10 @@ fn transfer(from: &Namespace, source: SocketAddr, to: SocketAddr) -> Result<()> 
 
 #[test]
 fn a_trace_of_the_route_shows_every_hop_to_a_vip_and_behind_it() -> Result<()> {
+    MODES.into_iter().try_for_each(|mode| trace(mode).context(mode))
+}
+
+fn trace(mode: &str) -> Result<()> {
     let lab = Lab::builder().backends(1).build()?;
     let client = far::behind(&lab, &lab.clients[0], 1, 1500)?;
     let backend = far::behind(&lab, &lab.backends[0], 2, 1500)?;
@@ -116,9 +147,9 @@ fn a_trace_of_the_route_shows_every_hop_to_a_vip_and_behind_it() -> Result<()> {
             servers.push(Server::start(&backend.namespace, "far", service, address)?);
         }
     }
-    let listeners = [names("wrr", [1]), echoes("wrr", [1])];
-    let slbd = Slbd::start(&lab, &configuration(std::slice::from_ref(&backend), &listeners))?;
-    slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
+    let mode = format!("mode = \"{mode}\"");
+    let listeners = [names("wrr", [1]).line(&mode), echoes("wrr", [1]).line(&mode)];
+    let slbd = start(&lab, &backend, &listeners)?;
     for vip in VIPS {
         let like = |v4: &str, v6: &str| -> IpAddr {
             if vip.is_ipv4() { v4 } else { v6 }.parse().expect("an address")
@@ -154,6 +185,10 @@ fn a_trace_of_the_route_shows_every_hop_to_a_vip_and_behind_it() -> Result<()> {
 
 #[test]
 fn a_backend_without_the_port_refuses_the_client_as_if_it_were_the_vip() -> Result<()> {
+    MODES.into_iter().try_for_each(|mode| refused(mode).context(mode))
+}
+
+fn refused(mode: &str) -> Result<()> {
     let lab = Lab::builder().backends(1).build()?;
     // The health check asks the HTTP server; nobody listens for datagrams.
     let mut servers = Vec::new();
@@ -161,8 +196,8 @@ fn a_backend_without_the_port_refuses_the_client_as_if_it_were_the_vip() -> Resu
         let address = lab.backends[0].endpoint(vip, port_of(Service::Http));
         servers.push(Server::start(&lab.backends[0].namespace, "one", Service::Http, address)?);
     }
-    let slbd = Slbd::start(&lab, &configuration(&lab.backends, &[echoes("wrr", [1])]))?;
-    slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
+    let listener = echoes("wrr", [1]).line(&format!("mode = \"{mode}\""));
+    let _slbd = start(&lab, &lab.backends[0], &[listener])?;
     for vip in VIPS {
         let ended = probes::datagram(&lab.clients[0].namespace, echo_at(vip), 64)?;
         ensure!(ended == Ended::At(vip), "{vip}: {ended:?}");

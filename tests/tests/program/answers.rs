@@ -120,16 +120,17 @@ fn a_listener_that_is_to_be_silent_drops_without_a_word() {
 }
 
 /// The balancer's own addresses on the interface that packets come by.
-fn own(case: Case) -> IpAddr {
+pub(crate) fn own(case: Case) -> IpAddr {
     match case.family {
         Family::V4 => IpAddr::from([192, 0, 2, 77]),
         Family::V6 => "2001:db8:77::1".parse().unwrap(),
     }
 }
 
-fn set_own(balancer: &mut Balancer, vlan: u16) {
+/// Tells the program these.
+pub(crate) fn set_own(balancer: &mut Balancer, interface: u32, vlan: u16) {
     let own = InterfaceAddresses { v4: words(own(CASES[0])), v6: words(own(CASES[2])) };
-    let own = [(interface_key(INTERFACE, vlan), own)].into();
+    let own = [(interface_key(interface, vlan), own)].into();
     balancer.kernel.set_own_addresses(&own).unwrap();
 }
 
@@ -140,7 +141,7 @@ fn a_packet_whose_ttl_ends_here_is_told_so_in_both_directions() {
         case.establish(&mut balancer, case.client(1), case.vip());
         for known in [false, true] {
             if known {
-                set_own(&mut balancer, 0);
+                set_own(&mut balancer, INTERFACE, 0);
             }
             let packet = Packet { ttl: 1, ..case.next() };
             let ended = balancer.receive(&packet);
@@ -172,7 +173,7 @@ fn an_answer_keeps_the_tags_of_the_frame_and_speaks_by_the_address_of_its_vlan()
     for case in CASES {
         for tags in [vec![5], vec![7, 5]] {
             let (mut balancer, _) = case.balancer(1);
-            set_own(&mut balancer, tags[0]);
+            set_own(&mut balancer, INTERFACE, tags[0]);
             let packet = Packet { tags: tags.clone(), ttl: 1, ..case.first() };
             let ended = balancer.receive(&packet);
             assert_eq!(ended.answer, Some(Answer::TimeExceeded), "{case:?}");

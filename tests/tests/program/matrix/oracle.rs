@@ -7,6 +7,7 @@ use slb_tests::{
     icmp::{Trouble, error, network},
     packets::{Packet, Transport, flags},
 };
+use slb_userspace::config::model::Protocol;
 
 use super::cells::{Mode, Row};
 use crate::{
@@ -102,6 +103,17 @@ impl Row {
         (comes, leaves)
     }
 
+    /// What a client hears of a trouble behind the balancer: full NAT makes its segments longer by
+    /// the option that names it.
+    fn told_client(self, trouble: Trouble) -> Trouble {
+        match (trouble, self.mode, self.case.protocol) {
+            (Trouble::TooBig(mtu), Mode::FullNat, Protocol::Tcp) => {
+                Trouble::TooBig(mtu - toa(self.case.client(1)).len() as u16)
+            }
+            _ => trouble,
+        }
+    }
+
     /// Errors about a request, that the backend and a router before it send to whom they take for
     /// the client; as they came where these come by themselves.
     pub(super) fn errors_to_client(self, peer: SocketAddr, trouble: Trouble) -> [Pair; 2] {
@@ -124,7 +136,7 @@ impl Row {
             let leaves = Packet {
                 macs: (FRONT_MAC, CLIENT_MAC),
                 ttl: comes.ttl - 1,
-                ..error(known, client, trouble, &network(&sent))
+                ..error(known, client, self.told_client(trouble), &network(&sent))
             };
             let leaves = if self.two_sided() { leaves } else { comes.clone() };
             (comes, leaves)
