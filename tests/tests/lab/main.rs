@@ -9,6 +9,7 @@ mod services;
 mod admission;
 mod backend_commands;
 mod backend_setup;
+mod bandwidth;
 mod counters;
 mod detach;
 mod distribution;
