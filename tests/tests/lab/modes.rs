@@ -1,7 +1,11 @@
 //! Direct routing and tunnels by real sockets: backends have the VIPs on `lo` and answer clients
 //! directly, past the balancer, over the switch that all are on.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io::{ErrorKind, Read},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use slb_tests::lab::{
@@ -213,5 +217,32 @@ fn a_reload_to_another_mode_leaves_open_connections_in_theirs() -> Result<()> {
     }
     let through: u64 = ends.iter().flat_map(Decapsulator::taken).sum();
     ensure!(through > 0, "some connections went through tunnels");
+    Ok(())
+}
+
+#[test]
+fn a_client_of_direct_routing_or_a_tunnel_is_reset_when_its_idle_time_is_over() -> Result<()> {
+    let scene = scene(1, "dr", both)?;
+    let _end = Decapsulator::start(&scene.lab.backends[0].namespace)?;
+    let mut open = Vec::new();
+    for mode in ["dr", "tunnel"] {
+        let text = configuration(&scene.lab, mode, both);
+        let rr = "scheduler = \"rr\"\n";
+        let idle = format!("{rr}established_timeout = \"10s\"\n");
+        // Datagrams have no such end.
+        scene.slbd.reload(&text.replacen(rr, &idle, 1))?;
+        for vip in VIPS {
+            let mut kept = Kept::open(scene.client(), (vip, WEB).into(), 1)?;
+            kept.names()?;
+            open.push((mode, vip, kept));
+        }
+    }
+    for (mode, vip, kept) in &open {
+        let socket = &kept.sockets()[0];
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let got = (&*socket).read(&mut [0]);
+        let reset = matches!(&got, Err(error) if error.kind() == ErrorKind::ConnectionReset);
+        ensure!(reset, "{mode} {vip}: {got:?}");
+    }
     Ok(())
 }
