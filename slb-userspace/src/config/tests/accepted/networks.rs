@@ -69,12 +69,12 @@ fn an_acl_has_up_to_50_000_entries() {
 #[test]
 fn syn_defence_has_a_mode_a_threshold_and_exemptions() {
     let own = listener(
-        "syn_defence = { mode = \"always\", threshold = 7, exempt = [\"10.9.0.0/16\", \"fd09::\"] }",
+        "syn_defence = { mode = \"auto\", threshold = 7, exempt = [\"10.9.0.0/16\", \"fd09::\"] }",
     );
     assert_eq!(
         own.syn_defence,
         SynDefence {
-            mode: SynDefenceMode::Always,
+            mode: SynDefenceMode::Auto,
             threshold: 7,
             exempt: networks(["10.9.0.0/16", "fd09::/128"]).into(),
         }
