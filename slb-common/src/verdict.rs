@@ -102,8 +102,11 @@ verdicts! {
 
     /// A header is cut off by the end of the frame.
     DropTruncated = "truncated", Drop;
-    /// A length field contradicts the frame or another header.
+    /// A length field contradicts the frame or another header, or a fragment is as long as none is
+    /// made: no multiple of 8 bytes though others follow, or beyond the longest datagram.
     DropBadLength = "bad_length", Drop;
+    /// The packet is not of the IP version that its frame says.
+    DropVersion = "wrong_ip_version", Drop;
     /// The IPv4 header's checksum is wrong: damaged on the way or badly made.
     DropBadChecksum = "bad_ip_checksum", Drop;
     /// TCP flags that no connection sends (SYN+FIN, none at all...): a scan.

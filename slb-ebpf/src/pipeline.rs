@@ -84,10 +84,10 @@ pub fn parse<const W: usize, const FIRST: bool>(context: &XdpContext) -> Step<(P
     if FIRST && !network.fragment.whole() {
         return Err(handover::rare(Look::First));
     }
-    let ports = if !FIRST && network.fragment.later() {
-        following::ports::<W>(frame, link.at(), &mut network)
-    } else {
+    let ports = if FIRST || network.fragment.whole() {
         transport::ports(frame, &network)
+    } else {
+        following::ports::<W>(frame, link.at(), &mut network)
     };
     let ports = ports.map_err(|verdict| services::if_ours(verdict, side, &addresses))?;
     let protocol = u16::from(network.protocol);

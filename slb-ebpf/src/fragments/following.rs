@@ -11,17 +11,24 @@ use crate::{
     headers::Tcp,
     maps::{self, Maps},
     packet::{Frame, Short, Step},
-    parse::{self, Fragment, Network, Packet, Ports, TCP, UDP, ipv4, ipv6},
+    parse::{self, Fragment, Network, Packet, Part, Ports, TCP, UDP, ipv6, transport},
     verified,
 };
 
-/// The ports of a fragment that has none, from its first one; `None` in its place: that did not
-/// come. The protocol of an IPv6 fragment is only known then.
+/// The ports of a fragment: its own, or those of its first one, from which alone the protocol of a
+/// later one of IPv6 is known.
 #[inline(always)]
 pub fn ports<const W: usize>(frame: Frame, at: usize, network: &mut Network) -> Step<Ports> {
+    let later = network.fragment.later();
     let known = network.protocol == TCP || network.protocol == UDP;
-    if !known && (W == 1 || !ipv6::is_extension(network.protocol)) {
+    if !known && (W == 1 || !later || !ipv6::is_extension(network.protocol)) {
         return Err(Verdict::PassOtherProtocol);
+    }
+    if !verified::may_carry::<W>(frame, network.fragment, network.payload) {
+        return Err(Verdict::DropBadLength);
+    }
+    if !later {
+        return transport::ports(frame, network);
     }
     let followed = verified::recall::<W>(frame, at, network.fragment)?;
     network.protocol = followed.protocol();
@@ -85,10 +92,7 @@ fn datagram<const W: usize>(
     fragment: Fragment,
 ) -> Result<(u16, Datagram), Short> {
     let addresses = parse::addresses::<W>(frame, at)?;
-    let (offset, identification) = match W {
-        1 => ipv4::fragment(frame, fragment.at())?,
-        _ => ipv6::fragment(frame, fragment.at())?,
-    };
+    let Part { offset, identification, .. } = Part::read::<W>(frame, fragment.at())?;
     let datagram = Datagram::new(addresses.source, addresses.destination, identification);
     Ok((offset, datagram))
 }

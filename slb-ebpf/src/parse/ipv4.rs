@@ -2,7 +2,7 @@
 
 use slb_common::Verdict;
 
-use super::{Addresses, Fragment, Network};
+use super::{Addresses, Fragment, Network, Part};
 use crate::{
     checksum::fold,
     headers::Ipv4,
@@ -13,6 +13,8 @@ use crate::{
 const FRAGMENT: u16 = 0x3fff_u16.to_be();
 /// Fragment offset in units of 8 bytes.
 const OFFSET: u16 = 0x1fff;
+/// Whether fragments follow.
+const MORE: u16 = 0x2000;
 
 /// Reads the addresses, and nothing else.
 #[inline(always)]
@@ -29,7 +31,10 @@ pub fn addresses(frame: Frame, at: usize) -> Result<Addresses, Short> {
 pub fn network(frame: Frame, at: usize) -> Step<Network> {
     let header = frame.read::<Ipv4>(at).map_err(|Short| Verdict::DropTruncated)?;
     let header_length = usize::from(header.version_length & 0x0f) * 4;
-    if header.version_length >> 4 != 4 || header_length < size_of::<Ipv4>() {
+    if header.version_length >> 4 != 4 {
+        return Err(Verdict::DropVersion);
+    }
+    if header_length < size_of::<Ipv4>() {
         return Err(Verdict::DropBadLength);
     }
     let length = usize::from(u16::from_be(header.total_length));
@@ -60,13 +65,16 @@ pub fn network(frame: Frame, at: usize) -> Step<Network> {
     })
 }
 
-/// The offset of a fragment, in units of 8 bytes, and what tells its datagram from others between
-/// the same two hosts; the header has been found sound.
+/// What the header of a fragment says; it has been found sound.
 #[inline(always)]
-pub fn fragment(frame: Frame, at: usize) -> Result<(u16, u64), Short> {
+pub fn part(frame: Frame, at: usize) -> Result<Part, Short> {
     let header = frame.read::<Ipv4>(at)?;
-    let identification = u64::from(header.identification) | u64::from(header.protocol) << 32;
-    Ok((u16::from_be(header.fragment) & OFFSET, identification))
+    let field = u16::from_be(header.fragment);
+    Ok(Part {
+        offset: field & OFFSET,
+        more: field & MORE != 0,
+        identification: u64::from(header.identification) | u64::from(header.protocol) << 32,
+    })
 }
 
 /// Writes a header for `length` bytes behind it, not to be fragmented, TTL 64.

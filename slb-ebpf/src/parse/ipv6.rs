@@ -2,7 +2,7 @@
 
 use slb_common::Verdict;
 
-use super::{Addresses, Fragment, Network};
+use super::{Addresses, Fragment, Network, Part};
 use crate::{
     headers::{Ipv6, Ipv6Extension},
     packet::{Frame, Short, Step},
@@ -35,7 +35,7 @@ const fn words(address: [u32; 4]) -> [u64; 2] {
 pub fn network(frame: Frame, at: usize) -> Step<Network> {
     let header = frame.read::<Ipv6>(at).map_err(|Short| Verdict::DropTruncated)?;
     if u32::from_be(header.version_class_flow) >> 28 != 6 {
-        return Err(Verdict::DropBadLength);
+        return Err(Verdict::DropVersion);
     }
     let length = size_of::<Ipv6>() + usize::from(u16::from_be(header.payload_length));
     if at + length > frame.length() {
@@ -78,12 +78,12 @@ pub fn behind(frame: Frame, at: usize, first: u8) -> Step<Behind> {
     }
 }
 
-/// The offset of a fragment, in units of 8 bytes, and what tells its datagram from others between
-/// the same two hosts.
+/// What the header of a fragment says.
 #[inline(always)]
-pub fn fragment(frame: Frame, at: usize) -> Result<(u16, u64), Short> {
+pub fn part(frame: Frame, at: usize) -> Result<Part, Short> {
     let header = frame.read::<Ipv6Extension>(at)?;
-    Ok((u16::from_be(header.fragment) >> 3, u64::from(header.rest)))
+    let field = u16::from_be(header.fragment);
+    Ok(Part { offset: field >> 3, more: field & 1 != 0, identification: u64::from(header.rest) })
 }
 
 /// Looks through the extension headers of the packet at `at`. Behind the header of a fragment that
@@ -157,9 +157,19 @@ pub const fn halves(address: [u64; 2]) -> [u32; 4] {
     [first as u32, (first >> shift) as u32, second as u32, (second >> shift) as u32]
 }
 
-/// True for sources that no packet may come from: unspecified, loopback, multicast (RFC 4291).
+/// The upper half of what tells an IPv4 address from others in `::ffff:0:0/96`, and its mask.
+const MAPPED: (u64, u64) = (
+    u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]),
+    u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+);
+
+/// True for sources that no packet may come from: unspecified, loopback, multicast (RFC 4291), IPv4
+/// addresses in the form that sockets give them (RFC 6890).
 #[inline(always)]
 pub const fn martian(source: [u64; 2]) -> bool {
+    if source[0] == 0 && source[1] & MAPPED.1 == MAPPED.0 {
+        return true;
+    }
     let multicast = source[0].to_ne_bytes()[0] == 0xff;
     let loopback_or_none = source[0] == 0 && source[1] & !(1_u64.to_be()) == 0;
     multicast || loopback_or_none

@@ -1,12 +1,15 @@
 //! From bytes to what the stages need: link layer, network layer, transport layer. Nothing is
 //! dropped before it is known to be ours; nothing of ours goes on with a header that lies.
 
+pub mod fragment;
 pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod link;
 pub mod quic;
 pub mod transport;
+
+pub use fragment::{Fragment, Part};
 
 use crate::{
     connections::store::{Key, Side},
@@ -98,48 +101,6 @@ pub struct Network {
     pub ttl: u8,
     /// Whether it is a fragment.
     pub fragment: Fragment,
-}
-
-/// Which part of a datagram a packet is: 0 the whole; else the offset in the frame of the header
-/// that says so, and [`Fragment::LATER`] for all but the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fragment(pub u16);
-
-impl Fragment {
-    /// No fragment.
-    pub const WHOLE: Self = Self(0);
-    /// Bit of those that have no transport header.
-    const LATER: u16 = 1 << 15;
-
-    /// A fragment whose header lies at `at`, and whose data begin at `offset` of the datagram's.
-    #[inline(always)]
-    pub const fn of(at: usize, offset: u16) -> Self {
-        Self(at as u16 & !Self::LATER | if offset == 0 { 0 } else { Self::LATER })
-    }
-
-    /// True if it is no fragment.
-    #[inline(always)]
-    pub const fn whole(self) -> bool {
-        self.0 == 0
-    }
-
-    /// True for the one with the transport header.
-    #[inline(always)]
-    pub const fn first(self) -> bool {
-        self.0 != 0 && !self.later()
-    }
-
-    /// True for those without.
-    #[inline(always)]
-    pub const fn later(self) -> bool {
-        self.0 & Self::LATER != 0
-    }
-
-    /// Where its header lies in the frame.
-    #[inline(always)]
-    pub const fn at(self) -> usize {
-        (self.0 & !Self::LATER) as usize
-    }
 }
 
 /// A transport header that has been found sound.

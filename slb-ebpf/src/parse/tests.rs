@@ -163,6 +163,15 @@ fn martian_sources_are_told_from_others() {
     assert!(!ipv6::martian(v6_words(address)));
     address[0] = 0xff;
     assert!(ipv6::martian(v6_words(address)));
+    let mapped = |upper: [u8; 4]| {
+        let [a, b, c, d] = upper;
+        ipv6::martian(v6_words([0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, 192, 0, 2, 1]))
+    };
+    assert!(mapped([0, 0, 0xff, 0xff]));
+    // IPv4-translatable addresses (RFC 2765) and what is like them are not.
+    for other in [[0xff, 0xff, 0, 0], [0, 1, 0xff, 0xff], [0, 0, 0xff, 0xfe]] {
+        assert!(!mapped(other), "{other:?}");
+    }
 }
 
 proptest! {

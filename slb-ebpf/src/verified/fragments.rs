@@ -6,11 +6,40 @@ use slb_common::{Verdict, fragment::Followed};
 use crate::{
     fragments::following,
     packet::{Frame, Step, unknown},
-    parse::Fragment,
+    parse::{Fragment, Part},
 };
 
 /// Room for the offset of a network header.
 const AT: usize = 0x1f;
+
+/// Whether a fragment may carry so many bytes: [`Part::may_carry`].
+#[inline(always)]
+pub fn may_carry<const W: usize>(frame: Frame, fragment: Fragment, bytes: u16) -> bool {
+    let (fragment, bytes) = (u32::from(fragment.0), u32::from(bytes));
+    unknown(u64::from(match W {
+        1 => global_may_carry_v4(frame.context, fragment, bytes),
+        _ => global_may_carry_v6(frame.context, fragment, bytes),
+    })) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn global_may_carry_v4(context: *mut xdp_md, fragment: u32, bytes: u32) -> u32 {
+    carries::<1>(context, fragment, bytes)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn global_may_carry_v6(context: *mut xdp_md, fragment: u32, bytes: u32) -> u32 {
+    carries::<3>(context, fragment, bytes)
+}
+
+#[inline(always)]
+fn carries<const W: usize>(context: *mut xdp_md, fragment: u32, bytes: u32) -> u32 {
+    let frame = Frame::of(&XdpContext::new(context));
+    let part = Part::read::<W>(frame, Fragment(fragment as u16).at());
+    u32::from(part.is_ok_and(|part| part.may_carry(bytes as u16)))
+}
 
 /// What the first fragment told of a later one: [`following::recall`].
 #[inline(always)]

@@ -15,7 +15,7 @@ mod templates;
 
 pub use admission::{enter, enter_client, leave_client, meter, reserve, room, take_one};
 pub use ending::{adjust, close, untie};
-pub use fragments::{recall, remember};
+pub use fragments::{may_carry, recall, remember};
 pub use full_nat::{assign_port, claim_port, release_port, take_port};
 pub use options::{edit_option, edit_syn, insert_toa};
 pub use parsing::{checksum_over, server_id, skip_extensions, skip_tags, sum_words};

@@ -1,6 +1,6 @@
 //! Headers that lie, to a VIP: dropped, counted by reason, and nothing remains of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use slb_common::Verdict::{self, *};
 use slb_tests::packets::{Packet, Transport, flags};
@@ -49,11 +49,7 @@ fn a_length_that_contradicts_another_is_dropped() {
             frame
         };
         let network = packet.network_at();
-        let version = match case.family {
-            Family::V4 => ("IPv4 of version 5", changed(network, 0x55)),
-            Family::V6 => ("IPv6 of version 5", changed(network, 0x5b)),
-        };
-        let mut frames = vec![version];
+        let mut frames = Vec::new();
         if case.family == Family::V4 {
             frames.push(("an IPv4 header of 16 bytes", changed(network, 0x44)));
             frames.push(("a total length less than the header", changed(network + 3, 19)));
@@ -76,6 +72,74 @@ fn a_length_that_contradicts_another_is_dropped() {
             }
         }
         assert_dropped(case, &frames, DropBadLength);
+    }
+}
+
+/// A whole packet of the other family in a frame of the case's, that leads to the VIP if its bytes
+/// are read as the frame says.
+fn of_the_other_family(case: Case) -> Vec<u8> {
+    let between = |source: SocketAddr, destination: SocketAddr, payload| Packet {
+        payload,
+        ..Packet::of(source, destination, Transport::Other(number(case.protocol)))
+    };
+    let (packet, ethertype) = match case.vip().ip() {
+        // An IPv4 header has its destination where the third quarter of an IPv6 source is.
+        IpAddr::V4(vip) => {
+            let [a, b, c, d] = vip.octets();
+            let client = [0x20, 1, 0xd, 0xb8, 198, 51, 100, 7, a, b, c, d, 0, 0, 0, 1];
+            let client = SocketAddr::from((client, 0));
+            (between(client, "[2001:db8::9]:0".parse().unwrap(), vec![1; 40]), [8, 0])
+        }
+        // An IPv6 header has its destination 4 bytes behind the end of an IPv4 header.
+        IpAddr::V6(vip) => {
+            let payload = [&[1; 4][..], &vip.octets(), &[1; 40]].concat();
+            let [client, server] =
+                ["198.51.100.7:0", "192.0.2.1:0"].map(|end| end.parse().unwrap());
+            (between(client, server, payload), [0x86, 0xdd])
+        }
+    };
+    let mut frame = packet.bytes();
+    frame[12..14].copy_from_slice(&ethertype);
+    frame
+}
+
+#[test]
+fn a_packet_of_another_version_than_its_frame_says_is_dropped() {
+    for case in CASES {
+        let packet = case.first();
+        let changed = |version: u8| {
+            let mut frame = packet.bytes();
+            frame[packet.network_at()] = version;
+            frame
+        };
+        let versions = match case.family {
+            Family::V4 => [("version 5", changed(0x55)), ("version 6", changed(0x65))],
+            Family::V6 => [("version 5", changed(0x5b)), ("version 4", changed(0x4b))],
+        };
+        assert_dropped(case, &versions, DropVersion);
+        let other = ("a whole packet of the other family", of_the_other_family(case));
+        assert_dropped(case, &[other], DropVersion);
+    }
+}
+
+#[test]
+fn a_fragment_as_long_as_none_is_made_is_dropped() {
+    for case in CASES {
+        let pieces = Packet { payload: vec![7; 150], ..case.next() }.pieces(64);
+        let piece = |of: usize, fragment, length| Packet {
+            fragment: Some(fragment),
+            payload: pieces[of].payload[..length].to_vec(),
+            ..pieces[of].clone()
+        };
+        let frames = [
+            ("the first, no multiple of 8", piece(0, (0, true), 63).bytes()),
+            ("the second, no multiple of 8", piece(1, (8, true), 62).bytes()),
+            ("behind the longest datagram", piece(1, (8184, true), 64).bytes()),
+            ("the last one, too", piece(1, (8191, false), 8).bytes()),
+        ];
+        assert_dropped(case, &frames, DropBadLength);
+        let last = ("as far as it goes", piece(1, (8191, false), 7).bytes());
+        assert_dropped(case, &[last], DropFragmentWithoutFirst);
     }
 }
 
@@ -120,7 +184,7 @@ fn a_source_that_no_host_sends_from_opens_nothing() {
             Family::V4 => {
                 &["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"]
             }
-            Family::V6 => &["::", "::1", "ff02::1", "ffff::1"],
+            Family::V6 => &["::", "::1", "ff02::1", "ffff::1", "::ffff:198.51.100.7"],
         };
         let frames: Vec<(&str, Vec<u8>)> = sources
             .iter()
