@@ -1,6 +1,6 @@
 //! Fragments follow their first one, in every mode, there and back.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use slb_common::{Verdict, service::mode};
 use slb_tests::packets::{
@@ -23,34 +23,45 @@ fn long(case: Case) -> Packet {
 /// What a mode makes of a client's packet, whole or not.
 type Expected = Box<dyn Fn(&Packet) -> Packet>;
 
-/// A program in a mode with an open connection, and what it makes of its packets.
-fn ready(case: Case, mode: u8) -> (Balancer, Expected, SocketAddr) {
+/// A program in a mode, with one backend.
+fn of_mode(case: Case, mode: u8) -> Balancer {
+    match mode {
+        mode::NAT => case.balancer(1).0,
+        mode::FULL_NAT => full_nat::balancer(case, 1, 1).0,
+        _ => direct::balancer(case, mode, 1).0,
+    }
+}
+
+/// What a mode makes of the packets of a connection whose backend sees this client.
+fn expected(case: Case, mode: u8, seen: SocketAddr) -> Expected {
     let backend = case.backend(1);
     match mode {
+        mode::NAT => Box::new(move |packet| forwarded(packet, backend)),
+        mode::FULL_NAT => Box::new(move |packet| full_nat::forwarded(packet, seen, backend)),
+        _ => Box::new(move |packet| {
+            let outer = tunnel::tunnelled(packet, backend.ip()).outer;
+            let outer = outer.filter(|_| mode == mode::TUNNEL);
+            let macs = (OWN_MAC, [2, 0, 0, 0, 1, 1]);
+            Packet { macs, tags: Vec::new(), ttl: packet.ttl - 1, outer, ..packet.clone() }
+        }),
+    }
+}
+
+/// A program in a mode with an open connection, and what it makes of its packets.
+fn ready(case: Case, mode: u8) -> (Balancer, Expected, SocketAddr) {
+    let mut balancer = of_mode(case, mode);
+    let seen = match mode {
+        mode::FULL_NAT => full_nat::establish(case, &mut balancer),
         mode::NAT => {
-            let (mut balancer, _) = case.balancer(1);
             case.establish(&mut balancer, case.client(1), case.vip());
-            (balancer, Box::new(move |packet| forwarded(packet, backend)), case.client(1))
-        }
-        mode::FULL_NAT => {
-            let (mut balancer, _) = full_nat::balancer(case, 1, 1);
-            let local = full_nat::establish(case, &mut balancer);
-            let expected = move |packet: &Packet| full_nat::forwarded(packet, local, backend);
-            (balancer, Box::new(expected), local)
+            case.client(1)
         }
         _ => {
-            let (mut balancer, _) = direct::balancer(case, mode, 1);
-            let opened = balancer.receive(&case.first());
-            assert_eq!(opened.verdict, Verdict::Redirected);
-            let expected = move |packet: &Packet| {
-                let outer = tunnel::tunnelled(packet, backend.ip()).outer;
-                let outer = outer.filter(|_| mode == mode::TUNNEL);
-                let macs = (OWN_MAC, [2, 0, 0, 0, 1, 1]);
-                Packet { macs, tags: Vec::new(), ttl: packet.ttl - 1, outer, ..packet.clone() }
-            };
-            (balancer, Box::new(expected), case.client(1))
+            assert_eq!(balancer.receive(&case.first()).verdict, Verdict::Redirected);
+            case.client(1)
         }
-    }
+    };
+    (balancer, expected(case, mode, seen), seen)
 }
 
 const MODES: [u8; 4] = [mode::NAT, mode::DIRECT, mode::TUNNEL, mode::FULL_NAT];
@@ -78,14 +89,25 @@ fn fragments_follow_their_first_one_in_every_mode_whatever_their_order() {
 #[test]
 fn fragments_with_tags_options_and_extension_headers_follow_as_well() {
     for case in CASES {
-        let (mut balancer, expected, _) = ready(case, mode::NAT);
         let extras = match case.family {
             Family::V4 => vec![(0, vec![1; 8])],
             Family::V6 => vec![(60, vec![0; 6]), (0, vec![0; 14])],
         };
-        let packet = Packet { tags: vec![100, 200], extras, ..long(case) };
-        for (piece, wanted) in packet.pieces(64).iter().zip(expected(&packet).pieces(64)) {
-            assert_sent(&balancer.receive(piece), &wanted, ELSEWHERE);
+        for mode in MODES {
+            let (mut balancer, expected, seen) = ready(case, mode);
+            let packet = Packet { tags: vec![100, 200], extras: extras.clone(), ..long(case) };
+            for (piece, wanted) in packet.pieces(64).iter().zip(expected(&packet).pieces(64)) {
+                assert_sent(&balancer.receive(piece), &wanted, ELSEWHERE);
+            }
+            if mode == mode::NAT || mode == mode::FULL_NAT {
+                let reply = case.reply(case.backend(1), seen, ACK | PSH);
+                let payload = packet.payload;
+                let reply = Packet { tags: vec![7, 8], extras: extras.clone(), payload, ..reply };
+                let wanted = Packet { destination: case.client(1), ..answered(&reply, case.vip()) };
+                for (piece, wanted) in reply.pieces(64).iter().zip(wanted.pieces(64)) {
+                    assert_sent(&balancer.receive(piece), &wanted, INTERFACE);
+                }
+            }
         }
     }
 }
@@ -93,11 +115,43 @@ fn fragments_with_tags_options_and_extension_headers_follow_as_well() {
 #[test]
 fn a_datagrams_first_fragment_opens_its_flow() {
     for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Udp) {
-        let (mut balancer, _) = case.balancer(1);
-        let packet = Packet { payload: vec![7; 150], ..case.first() };
-        let wanted = forwarded(&packet, case.backend(1)).pieces(64);
-        for (piece, wanted) in packet.pieces(64).iter().zip(wanted) {
-            assert_sent(&balancer.receive(piece), &wanted, ELSEWHERE);
+        for mode in MODES {
+            let mut balancer = of_mode(case, mode);
+            let packet = Packet { payload: vec![7; 150], ..case.first() };
+            let pieces = packet.pieces(64);
+            let opened = balancer.receive(&pieces[0]);
+            let seen = match mode {
+                mode::FULL_NAT => {
+                    let ties = balancer.entry().ties;
+                    let port = u16::from_be_bytes(ties.local_port());
+                    SocketAddr::new(balancer.kernel.local(ties.local_address()), port)
+                }
+                _ => case.client(1),
+            };
+            let wanted = expected(case, mode, seen)(&packet).pieces(64);
+            assert_sent(&opened, &wanted[0], ELSEWHERE);
+            for (piece, wanted) in pieces.iter().zip(&wanted).skip(1) {
+                assert_sent(&balancer.receive(piece), wanted, ELSEWHERE);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fragment_more_than_a_second_behind_its_first_one_is_dropped() {
+    let mut ready = CASES.map(|case| (case, ready(case, mode::NAT)));
+    for (case, (balancer, ..)) in &mut ready {
+        assert_eq!(balancer.receive(&long(*case).pieces(64)[0]).verdict, Verdict::Redirected);
+    }
+    std::thread::sleep(Duration::from_millis(1050));
+    for (case, (balancer, expected, _)) in &mut ready {
+        let packet = long(*case);
+        let (pieces, wanted) = (packet.pieces(64), expected(&packet).pieces(64));
+        let late = balancer.receive(&pieces[1]).verdict;
+        assert_eq!(late, Verdict::DropFragmentWithoutFirst, "{case:?}");
+        // The next datagram that its sender gives the same number is another one.
+        for (piece, wanted) in pieces.iter().zip(&wanted) {
+            assert_sent(&balancer.receive(piece), wanted, ELSEWHERE);
         }
     }
 }

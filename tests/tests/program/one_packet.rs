@@ -11,7 +11,7 @@ use slb_tests::packets::{Packet, endpoints};
 use slb_userspace::{config::model::Protocol, maps::words::words};
 
 use super::{
-    balancer::{Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
+    balancer::{Action, Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
     cases::{CASES, Case, answered, assert_sent, forwarded},
     direct,
     listener::{Installed, Listener},
@@ -99,6 +99,39 @@ fn in_direct_routing_only_the_frame_is_addressed() {
         let expected =
             Packet { macs: (OWN_MAC, [2, 0, 0, 0, 1, 1]), ttl: packet.ttl - 1, ..packet.clone() };
         assert_sent(&balancer.receive(&packet), &expected, ELSEWHERE);
+        assert!(balancer.entries().is_empty());
+    }
+}
+
+#[test]
+fn in_a_tunnel_each_datagram_is_drawn_for_as_well() {
+    for case in udp_cases() {
+        let (mut balancer, _) = balancer(case, mode::TUNNEL, 2);
+        let packet = case.first();
+        let wanted = [1, 2].map(|number| {
+            let wanted = super::tunnel::tunnelled(&packet, case.backend(number).ip());
+            wanted.bytes()[14..].to_vec()
+        });
+        for _ in 0..3 {
+            let sent = [(); 2].map(|()| balancer.receive(&packet).frame[14..].to_vec());
+            let [one, other] = &wanted;
+            assert!(sent == [one.clone(), other.clone()] || sent == [other.clone(), one.clone()]);
+        }
+        assert!(balancer.entries().is_empty());
+    }
+}
+
+#[test]
+fn replies_in_fragments_come_from_the_vip_too() {
+    for case in udp_cases() {
+        let (mut balancer, _) = balancer(case, mode::NAT, 1);
+        balancer.receive(&case.first());
+        let reply = Packet { payload: vec![7; 150], ..case.answer() };
+        let (pieces, wanted) = (reply.pieces(64), answered(&reply, case.vip()).pieces(64));
+        assert_eq!(balancer.receive(&pieces[1]).action, Action::Pass, "{case:?}: no first one");
+        for number in [0, 2, 1] {
+            assert_sent(&balancer.receive(&pieces[number]), &wanted[number], INTERFACE);
+        }
         assert!(balancer.entries().is_empty());
     }
 }
