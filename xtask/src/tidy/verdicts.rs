@@ -22,11 +22,11 @@ pub(super) fn check(repository: &Repository) -> Vec<Violation> {
         .collect()
 }
 
-/// The lines `Name = "label", Drop;`.
+/// The lines `Name = "label", Drop;`, and those of what is refused, which is dropped as well.
 fn dropping(list: &str) -> Vec<(usize, &str)> {
     list.lines()
         .enumerate()
-        .filter(|(_, line)| line.ends_with(", Drop;"))
+        .filter(|(_, line)| line.ends_with(", Drop;") || line.ends_with(", Refuse;"))
         .filter_map(|(number, line)| Some((number + 1, line.split_once(" = ")?.0.trim())))
         .collect()
 }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     const VERDICTS: &str = "verdicts! {\n    /// Passed.\n    PassShort = \"short\", Pass;\n    \
-                            /// Dropped.\n    DropTtl = \"ttl\", Drop;\n}\n";
+                            /// Dropped.\n    DropTtl = \"ttl\", Drop;\n    /// Refused.\n    DropBig = \"big\", Refuse;\n}\n";
 
     fn violations(test: &str) -> Vec<Violation> {
         check(&Repository::of(&[(LIST, VERDICTS), ("tests/tests/program/a.rs", test)]))
@@ -44,9 +44,14 @@ mod tests {
 
     #[test]
     fn a_reason_to_drop_that_no_test_names_is_told() {
-        assert!(violations("assert_eq!(end, Verdict::DropTtl);").is_empty());
-        for test in ["// DropTtl", "Verdict::DropTtlToo", ""] {
-            assert_eq!(violations(test)[0].line, 5, "{test}");
+        assert!(violations("[Verdict::DropTtl, Verdict::DropBig]").is_empty());
+        for (test, line) in [
+            ("// DropTtl\nDropBig", 5),
+            ("Verdict::DropTtlToo; DropBig", 5),
+            ("Verdict::DropTtl", 7),
+            ("", 5),
+        ] {
+            assert_eq!(violations(test)[0].line, line, "{test}");
         }
     }
 
