@@ -229,6 +229,42 @@ fn a_backend_at_its_limit_is_passed_over() {
 }
 
 #[test]
+fn a_backend_takes_as_many_new_connections_in_a_second_as_its_rate_says() {
+    const CLIENTS: u64 = 90;
+    let rates = [5, 10, 15];
+    for case in CASES {
+        for kind in [scheduler::ROUND_ROBIN, scheduler::LEAST_CONNECTIONS, scheduler::SOURCE_HASH] {
+            let mut listener = Listener { scheduler: kind, ..case.listener(3) };
+            for (backend, rate) in listener.backends.iter_mut().zip(rates) {
+                backend.limits = limits(0, rate);
+            }
+            let (mut balancer, installed) = Balancer::with(&listener);
+            let taken = (1..=CLIENTS as u16).filter(|client| {
+                let verdict = open(case, &mut balancer, case.client(*client));
+                assert!(matches!(verdict, Redirected | DropBackendLimit), "{verdict:?}");
+                verdict == Redirected
+            });
+            let taken = taken.count() as u64;
+            let entries = installed.slots.iter().map(|slot| balancer.gauges(*slot));
+            let entries: Vec<u64> = entries.map(|(active, inactive)| active + inactive).collect();
+            assert_eq!(entries.iter().sum::<u64>(), taken);
+            for (entries, rate) in entries.iter().zip(rates) {
+                // A slow machine may have spent part of a second meanwhile.
+                let rate = u64::from(rate);
+                assert!(
+                    (rate..2 * rate).contains(entries),
+                    "{entries} of {rate}, {case:?}, {kind}"
+                );
+            }
+            assert_eq!(refused(&balancer, &installed, Reason::Backends), (CLIENTS - taken, 0));
+            // A quarter of a second gives 7 of 30 back.
+            thread::sleep(Duration::from_millis(250));
+            assert_eq!(open(case, &mut balancer, case.client(100)), Redirected, "{kind}");
+        }
+    }
+}
+
+#[test]
 fn a_shadow_refuses_nothing_and_counts_what_it_would() {
     for case in CASES {
         let more = Service {
