@@ -5,7 +5,7 @@
 //! no daemon.
 
 mod backend;
-pub mod blackhole;
+mod blackhole;
 mod check;
 mod conns;
 mod drops;
