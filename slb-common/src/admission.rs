@@ -43,9 +43,9 @@ impl Bucket {
         self.take(now, (bytes & 0xf_ffff) * SECOND / rate, BYTES_BURST)
     }
 
-    /// Takes `cost` if the bucket is full again within `tolerance`.
+    /// Takes `cost` if the bucket is full again within `tolerance`, all in the same unit.
     #[inline(always)]
-    const fn take(self, now: u64, cost: u64, tolerance: u64) -> Option<Self> {
+    pub const fn take(self, now: u64, cost: u64, tolerance: u64) -> Option<Self> {
         let full = if self.0 > now { self.0 } else { now };
         if full - now > tolerance { None } else { Some(Self(full + cost)) }
     }

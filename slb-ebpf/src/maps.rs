@@ -158,22 +158,20 @@ pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::n
 /// Ticks of the monotonic clock; the coarse one costs a ninth of the exact one.
 #[inline(always)]
 pub fn tick() -> u32 {
-    // SAFETY: the helper takes nothing and returns a number.
-    (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+    (now_ns() >> TICK_SHIFT) as u32
 }
 
 /// Nanoseconds of the same clock.
 #[inline(always)]
 pub fn now_ns() -> u64 {
-    // SAFETY: as in `tick`.
+    // SAFETY: the helper takes nothing and returns a number.
     unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 /// The time as buckets count it.
 #[inline(always)]
 pub fn units() -> u64 {
-    // SAFETY: as in `tick`.
-    unsafe { bpf_ktime_get_coarse_ns() << UNIT_SHIFT }
+    now_ns() << UNIT_SHIFT
 }
 
 /// A service that exists.

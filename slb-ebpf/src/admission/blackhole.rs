@@ -1,14 +1,13 @@
 //! VIPs that too much comes for: while the settings say so, packets are counted by VIP, and what
 //! is to a blackholed one is dropped whatever it is.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use slb_common::{
     Verdict,
     vip::{SETTING_METER_VIPS, VIP_BLACKHOLED},
 };
 
 use crate::{
-    maps::{COUNT_VIPS, SETTINGS, VIP_STATES, VIPS},
+    maps::{self, COUNT_VIPS, SETTINGS, VIP_STATES, VIPS},
     packet::Step,
 };
 
@@ -39,10 +38,7 @@ fn blackholed(first: u64, second: u64, bytes: u64) -> u32 {
         }
     }
     let Some(state) = VIP_STATES.get_ptr(place) else { return 0 };
-    // SAFETY: the map gave the pointer; the helper takes nothing and returns a number.
-    unsafe {
-        let hit = (*state).flags & VIP_BLACKHOLED != 0
-            && bpf_ktime_get_coarse_ns() < (*state).blackholed_until;
-        u32::from(hit)
-    }
+    // SAFETY: the map gave the pointer.
+    let (flags, until) = unsafe { ((*state).flags, (*state).blackholed_until) };
+    u32::from(flags & VIP_BLACKHOLED != 0 && maps::now_ns() < until)
 }

@@ -14,7 +14,7 @@ use crate::{
     headers::{Ethernet, Icmp, Ipv4, VlanTag},
     maps::ADDRESSES,
     packet::Frame,
-    parse::{self, Addresses, icmp, ipv4, ipv6},
+    parse::{self, Addresses, icmp, ipv4},
     services,
     verified::checksum_over,
 };
@@ -24,8 +24,6 @@ use crate::{
 const QUOTE_V4: usize = 128;
 /// What is quoted over IPv6: as much as the least MTU of 1280 bytes takes.
 const QUOTE_V6: usize = 1232;
-/// The flag that forbids fragments, as it lies in memory.
-const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
 
 /// Turns a packet into an ICMP error about it.
 #[inline(always)]
@@ -54,13 +52,13 @@ pub(super) fn make<const W: usize>(
     turn_round(frame)?;
     let length = size_of::<Icmp>() + quoted;
     let start = at + parse::fixed_length::<W>();
-    let mut sum = 0;
-    if W == 1 {
-        ipv4::write(frame, at, &addresses, icmp::ICMP, length as u16).ok()?;
-    } else {
-        ipv6::write(frame, at, &addresses, icmp::ICMPV6, length as u16).ok()?;
-        sum = parse::pseudo_sum(&addresses, icmp::ICMPV6, length as u16);
-    }
+    let protocol = icmp::protocol::<W>();
+    parse::write::<W>(frame, at, &addresses, (0, protocol), length as u16).ok()?;
+    // The checksum of ICMPv6 covers the addresses, that of ICMP does not.
+    let mut sum = match W {
+        1 => 0,
+        _ => parse::pseudo_sum(&addresses, protocol, length as u16),
+    };
     let place = frame.place::<Icmp>(start).ok()?;
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe { place.write(header) };
@@ -86,7 +84,7 @@ fn header<const W: usize>(frame: Frame, at: usize, answer: Answer) -> Option<Icm
     let mut rest = 0;
     if answer == Answer::TooBig {
         // Who lets routers fragment does not want to know; nothing is fragmented here.
-        if W == 1 && frame.read::<Ipv4>(at).ok()?.fragment & DONT_FRAGMENT == 0 {
+        if W == 1 && frame.read::<Ipv4>(at).ok()?.fragment & ipv4::DONT_FRAGMENT == 0 {
             return None;
         }
         // Over IPv4 the upper half is unused (RFC 1191), over IPv6 it is 0 for any MTU here.

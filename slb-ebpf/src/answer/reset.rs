@@ -8,7 +8,7 @@ use crate::{
     connections::tcp_state::tcp,
     headers::Tcp,
     packet::Frame,
-    parse::{self, TCP, ipv4, ipv6},
+    parse::{self, TCP},
 };
 
 /// Turns a segment into the RST to it.
@@ -28,11 +28,7 @@ pub(super) fn make<const W: usize>(context: &XdpContext, packet: &Refused) -> Op
     icmp::trim(context, at + network + size_of::<Tcp>())?;
     let frame = Frame::of(context);
     icmp::turn_round(frame)?;
-    if W == 1 {
-        ipv4::write(frame, at, &addresses, TCP, length).ok()?;
-    } else {
-        ipv6::write(frame, at, &addresses, TCP, length).ok()?;
-    }
+    parse::write::<W>(frame, at, &addresses, (0, TCP), length).ok()?;
     let place = frame.place::<Tcp>(at + network).ok()?;
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe { place.write(header) };

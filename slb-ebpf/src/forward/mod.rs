@@ -1,6 +1,5 @@
 //! Forwarding modes: what is rewritten, one file a mode, and how the frame leaves.
 
-pub mod direct;
 pub mod error;
 pub mod full_nat;
 pub mod mtu;
@@ -42,7 +41,8 @@ pub fn rewrite<const W: usize>(
             nat::rewrite(frame, at, &packet.network, &[nat::Rewrite { side, old, new }])
         }
         mode::FULL_NAT => full_nat::rewrite(context, packet, side, entry),
-        mode::DIRECT | mode::TUNNEL => direct::rewrite::<W>(frame, at),
+        // A hop less, as behind any router; whoever it is addressed to stays.
+        mode::DIRECT | mode::TUNNEL => nat::network::<W, 0>(frame, at, &[]),
         _ => Err(Verdict::DropInternal),
     }
 }

@@ -44,15 +44,21 @@ pub fn rewrite<const W: usize, const ENDS: usize>(
         );
         end += 1;
     }
-    if W == 1 {
-        ipv4(frame, at, ends)?;
-    } else {
-        ipv6(frame, at, ends)?;
-    }
+    self::network(frame, at, ends)?;
     if network.fragment.later() {
         return Ok(());
     }
     transport(frame, network, ends, delta).map_err(|Short| Verdict::DropTruncated)
+}
+
+/// Rewrites the network header alone: the addresses of these ends, and one hop less.
+#[inline(always)]
+pub fn network<const W: usize, const ENDS: usize>(
+    frame: Frame,
+    at: usize,
+    ends: &[Rewrite<'_, W>; ENDS],
+) -> Step<()> {
+    if W == 1 { ipv4(frame, at, ends) } else { ipv6(frame, at, ends) }
 }
 
 #[inline(always)]

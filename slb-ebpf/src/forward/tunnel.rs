@@ -6,39 +6,23 @@ use slb_common::{Verdict, next_hop::NO_VLAN, vip::TunnelSource};
 
 use super::{Way, send};
 use crate::{
-    checksum::fold,
     headers::{Ethernet, Ipv4, Ipv6, VlanTag},
     maps::{SETTINGS, backend_of},
     packet::{Frame, Short, Step},
-    parse::link::{IPV4, IPV6, Link},
+    parse::{
+        Addresses, ipv4, ipv6,
+        link::{IPV4, IPV6, Link},
+    },
 };
 
 /// Protocol number of IPv4 in IP.
 const IPV4_IN_IP: u8 = 4;
 /// Protocol number of IPv6 in IP.
 const IPV6_IN_IP: u8 = 41;
-/// Hops of an outer header.
-const HOPS: u8 = 64;
-/// The flag that forbids fragments, as it lies in memory. It is always set: an outer packet without
-/// it would need an identification of its own (RFC 6864), and fragments arrive without a hash.
-const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
-
 /// Bytes that the outer header to a backend of this family (4 or 6) takes.
 #[inline(always)]
 pub const fn overhead(family: u8) -> u32 {
     if family == 4 { size_of::<Ipv4>() as u32 } else { size_of::<Ipv6>() as u32 }
-}
-
-/// What an outer header says.
-struct Outer {
-    /// DSCP and ECN of the inner packet (RFC 6040).
-    class: u8,
-    /// What it carries.
-    protocol: u8,
-    /// Bytes of the inner packet.
-    length: u16,
-    source: [u64; 2],
-    destination: [u64; 2],
 }
 
 /// Puts a packet of this length into one to its backend, with its frame.
@@ -50,13 +34,12 @@ pub fn encapsulate<const W: usize>(
     way: &Way<'_>,
 ) -> Step<()> {
     let backend = backend_of(way.slot).ok_or(Verdict::DropInternal)?;
-    let outer = Outer {
-        class: class::<W>(Frame::of(context), link.at()).map_err(|Short| Verdict::DropTruncated)?,
-        protocol: if W == 1 { IPV4_IN_IP } else { IPV6_IN_IP },
-        length,
-        source: source(backend.family, way.flow)?,
-        destination: backend.address,
-    };
+    // DSCP and ECN are the inner packet's (RFC 6040).
+    let class =
+        class::<W>(Frame::of(context), link.at()).map_err(|Short| Verdict::DropTruncated)?;
+    let carries = (class, if W == 1 { IPV4_IN_IP } else { IPV6_IN_IP });
+    let addresses =
+        Addresses { source: source(backend.family, way.flow)?, destination: backend.address };
     let v4 = backend.family == 4;
     let header = overhead(backend.family) as u16;
     // The outer packet begins so much earlier.
@@ -64,10 +47,11 @@ pub fn encapsulate<const W: usize>(
     send::address_before(context, &link, way.hop, header)?;
     let tag = if way.hop.vlan == NO_VLAN { 0 } else { size_of::<VlanTag>() };
     let at = size_of::<Ethernet>() + tag;
+    let frame = Frame::of(context);
     let written = if v4 {
-        write_ipv4(Frame::of(context), at, &outer)
+        ipv4::write(frame, at, &addresses, carries, length)
     } else {
-        write_ipv6(Frame::of(context), at, &outer)
+        ipv6::write(frame, at, &addresses, carries, length)
     };
     written.map_err(|Short| Verdict::DropTruncated)
 }
@@ -95,47 +79,4 @@ fn source(family: u8, flow: u32) -> Step<[u64; 2]> {
     }
     let flow = flow as u64 | (flow as u64) << 32;
     Ok([address[0] | flow & spread[0], address[1] | flow & spread[1]])
-}
-
-#[inline(always)]
-fn write_ipv4(frame: Frame, at: usize, outer: &Outer) -> Result<(), Short> {
-    let place = frame.place::<Ipv4>(at)?;
-    let mut header = Ipv4 {
-        version_length: 0x45,
-        service: outer.class,
-        total_length: outer.length.wrapping_add(size_of::<Ipv4>() as u16).to_be(),
-        identification: 0,
-        fragment: DONT_FRAGMENT,
-        ttl: HOPS,
-        protocol: outer.protocol,
-        checksum: 0,
-        source: outer.source[0] as u32,
-        destination: outer.destination[0] as u32,
-    };
-    header.checksum = !fold(header.sum());
-    // SAFETY: `place` has checked that the header lies in the frame.
-    unsafe { place.write(header) };
-    Ok(())
-}
-
-#[inline(always)]
-fn write_ipv6(frame: Frame, at: usize, outer: &Outer) -> Result<(), Short> {
-    let place = frame.place::<Ipv6>(at)?;
-    let header = Ipv6 {
-        version_class_flow: (6 << 28 | u32::from(outer.class) << 20).to_be(),
-        payload_length: outer.length.to_be(),
-        next_header: outer.protocol,
-        hop_limit: HOPS,
-        source: halves(outer.source),
-        destination: halves(outer.destination),
-    };
-    // SAFETY: as above.
-    unsafe { place.write(header) };
-    Ok(())
-}
-
-/// An address as its header has it.
-#[inline(always)]
-const fn halves(address: [u64; 2]) -> [u32; 4] {
-    [address[0] as u32, (address[0] >> 32) as u32, address[1] as u32, (address[1] >> 32) as u32]
 }

@@ -88,7 +88,7 @@ pub(super) fn find<const W: usize>(context: &XdpContext) -> Step<()> {
     let errand = maps::errand::<W>().ok_or(Verdict::DropInternal)?;
     let (quote, inner, ports) = quoted::<W>(frame, &network).ok_or(otherwise)?;
     // An error goes to the sender of what it quotes.
-    if differ(inner.source, addresses.destination) {
+    if !parse::same(inner.source, addresses.destination) {
         return Err(otherwise);
     }
     let protocol = u16::from(quote.protocol);
@@ -142,7 +142,7 @@ fn decide<const W: usize>(
         (Side::Vip, _) => (entry.backend, errand.receiver),
     };
     // The receiver itself has another address to who hears of it; a router is who it is.
-    let itself = !differ(endpoint_address(&errand.speaker), endpoint_address(&errand.receiver));
+    let itself = parse::same(endpoint_address(&errand.speaker), endpoint_address(&errand.receiver));
     errand.known_speaker = if itself { errand.known_receiver } else { errand.speaker };
     Ok(())
 }
@@ -158,10 +158,4 @@ fn quoted<const W: usize>(
     // The ports of TCP lie where those of UDP do.
     let ports = frame.read::<Udp>(usize::from(quote.transport)).ok()?;
     Some((quote, inner, (ports.source.to_ne_bytes(), ports.destination.to_ne_bytes())))
-}
-
-/// Inequality without `memcmp`, which would be a call.
-#[inline(always)]
-const fn differ(a: [u64; 2], b: [u64; 2]) -> bool {
-    (a[0] ^ b[0]) | (a[1] ^ b[1]) != 0
 }

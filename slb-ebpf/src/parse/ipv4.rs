@@ -77,22 +77,26 @@ pub fn part(frame: Frame, at: usize) -> Result<Part, Short> {
     })
 }
 
-/// Writes a header for `length` bytes behind it, not to be fragmented, TTL 64.
+/// The flag that forbids fragments, as it lies in memory.
+pub const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
+
+/// Writes a header for `length` bytes behind it, TTL 64. It is not to be fragmented: else it would
+/// need an identification of its own (RFC 6864).
 #[inline(always)]
 pub fn write(
     frame: Frame,
     at: usize,
     addresses: &Addresses,
-    protocol: u8,
+    (class, protocol): (u8, u8),
     length: u16,
 ) -> Result<(), Short> {
     let place = frame.place::<Ipv4>(at)?;
     let header = Ipv4 {
         version_length: 0x45,
-        service: 0,
+        service: class,
         total_length: (size_of::<Ipv4>() as u16 + length).to_be(),
         identification: 0,
-        fragment: 0x4000_u16.to_be(),
+        fragment: DONT_FRAGMENT,
         ttl: 64,
         protocol,
         checksum: 0,

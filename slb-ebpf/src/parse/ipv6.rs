@@ -133,12 +133,12 @@ pub fn write(
     frame: Frame,
     at: usize,
     addresses: &Addresses,
-    protocol: u8,
+    (class, protocol): (u8, u8),
     length: u16,
 ) -> Result<(), Short> {
     let place = frame.place::<Ipv6>(at)?;
     let header = Ipv6 {
-        version_class_flow: (6_u32 << 28).to_be(),
+        version_class_flow: (6 << 28 | u32::from(class) << 20).to_be(),
         payload_length: length.to_be(),
         next_header: protocol,
         hop_limit: 64,

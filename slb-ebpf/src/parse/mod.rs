@@ -43,6 +43,23 @@ pub fn network<const W: usize>(frame: Frame, at: usize) -> Step<Network> {
     if W == 1 { ipv4::network(frame, at) } else { ipv6::network(frame, at) }
 }
 
+/// Writes a header of the family for `length` bytes behind it: its class (DSCP and ECN) and the
+/// protocol of what it carries.
+#[inline(always)]
+pub fn write<const W: usize>(
+    frame: Frame,
+    at: usize,
+    addresses: &Addresses,
+    (class, protocol): (u8, u8),
+    length: u16,
+) -> Result<(), Short> {
+    if W == 1 {
+        ipv4::write(frame, at, addresses, (class, protocol), length)
+    } else {
+        ipv6::write(frame, at, addresses, (class, protocol), length)
+    }
+}
+
 /// True for sources that no packet may come from.
 #[inline(always)]
 pub const fn martian<const W: usize>(source: [u64; 2]) -> bool {
