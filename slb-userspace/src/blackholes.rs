@@ -49,12 +49,14 @@ pub struct Blackholes {
 
 /// VIPs with thresholds: whose they are, and the thresholds.
 pub fn watched(config: &Config) -> BTreeMap<IpAddr, (String, Blackhole)> {
-    let of_instance = |instance: &crate::config::model::Instance| {
-        let (name, blackhole) = (instance.name.clone(), instance.blackhole?);
-        let vips = instance.vips.clone().into_iter();
-        Some(vips.map(move |vip| (vip, (name.clone(), blackhole))))
-    };
-    config.instances.iter().filter_map(of_instance).flatten().collect()
+    let mut watched = BTreeMap::new();
+    for instance in &config.instances {
+        if let Some(blackhole) = instance.blackhole {
+            let named = |vip: &IpAddr| (*vip, (instance.name.clone(), blackhole));
+            watched.extend(instance.vips.iter().map(named));
+        }
+    }
+    watched
 }
 
 impl Blackholes {

@@ -1,11 +1,7 @@
 //! Maps of local ports that an earlier daemon made without room, because it had no local addresses:
 //! they hold nothing, so a new daemon that needs them makes them anew. Once there is room it stays.
 
-use std::path::Path;
-
-use aya::maps::MapInfo;
-
-use super::{Error, FullNat, pins::Pins};
+use super::{Error, FullNat, pins::Pins, shape};
 
 /// One for each address family.
 pub(super) const LOCAL_PORTS: [&str; 2] = ["LOCAL_PORTS4", "LOCAL_PORTS6"];
@@ -17,7 +13,7 @@ pub(super) const LOCAL_PORTS: [&str; 2] = ["LOCAL_PORTS4", "LOCAL_PORTS6"];
 pub(super) fn there(pins: &Pins) -> Result<FullNat, Error> {
     for name in LOCAL_PORTS {
         let path = pins.map(name);
-        if path.exists() && entries(&path)? > 1 {
+        if path.exists() && shape::of_pin(&path)?.max_entries > 1 {
             return Ok(FullNat::On);
         }
     }
@@ -28,20 +24,13 @@ pub(super) fn there(pins: &Pins) -> Result<FullNat, Error> {
 /// whether there is or will be room.
 ///
 /// # Errors
-/// A map that cannot be read, or not be removed.
-pub(super) fn grow(pins: &Pins, wanted: FullNat) -> Result<FullNat, Error> {
-    if there(pins)? == FullNat::On {
+/// A map that cannot be removed.
+pub(super) fn grow(pins: &Pins, there: FullNat, wanted: FullNat) -> Result<FullNat, Error> {
+    if there == FullNat::On {
         return Ok(FullNat::On);
     }
     if wanted == FullNat::On {
         LOCAL_PORTS.iter().try_for_each(|name| pins.remove(&pins.map(name)))?;
     }
     Ok(wanted)
-}
-
-fn entries(path: &Path) -> Result<u32, Error> {
-    match MapInfo::from_pin(path) {
-        Ok(info) => Ok(info.max_entries()),
-        Err(error) => Err(Error::Path { path: path.to_owned(), error: error.to_string() }),
-    }
 }

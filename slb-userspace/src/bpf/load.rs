@@ -12,7 +12,7 @@ use slb_common::{ABI_VERSION, connection::WAYS, hash::Seed, meta::Meta, stage::S
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
-    Error, Sizes, growth,
+    Error, FullNat, Sizes, growth,
     mapping::{Access, Mapping},
     pins::{self, Pins},
     shape,
@@ -141,8 +141,9 @@ impl Object {
     pub fn load_pinned(sizes: Sizes, pins: &Pins) -> Result<Self, Error> {
         pins.prepare()?;
         match found(pins, &sizes)? {
-            Some(meta) => {
-                let sizes = Sizes { full_nat: growth::grow(pins, sizes.full_nat)?, ..sizes };
+            Some((meta, there)) => {
+                let full_nat = growth::grow(pins, there, sizes.full_nat)?;
+                let sizes = Sizes { full_nat, ..sizes };
                 Self::load(super::OBJECT, sizes, meta.seed, Some(pins), Origin::Adopted)
             }
             None => {
@@ -327,8 +328,9 @@ fn entries(name: &'static str, map: &MapData) -> Result<u32, Error> {
         .map_err(|error| Error::Map { name, error: error.to_string() })
 }
 
-/// The finished maps of an earlier daemon, if there are any that this one may adopt.
-fn found(pins: &Pins, sizes: &Sizes) -> Result<Option<Meta>, Error> {
+/// The finished maps of an earlier daemon, if there are any that this one may adopt, and whether
+/// they have room for local ports.
+fn found(pins: &Pins, sizes: &Sizes) -> Result<Option<(Meta, FullNat)>, Error> {
     let Some(meta) = pins.read_meta()? else { return Ok(None) };
     if meta.abi != ABI_VERSION {
         return Err(Error::Abi {
@@ -337,7 +339,7 @@ fn found(pins: &Pins, sizes: &Sizes) -> Result<Option<Meta>, Error> {
             own: ABI_VERSION,
         });
     }
-    let there = Sizes { full_nat: growth::there(pins)?, ..*sizes };
-    shape::check(pins, super::OBJECT, &there)?;
-    Ok(Some(meta))
+    let there = growth::there(pins)?;
+    shape::check(pins, super::OBJECT, &Sizes { full_nat: there, ..*sizes })?;
+    Ok(Some((meta, there)))
 }

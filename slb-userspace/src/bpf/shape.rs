@@ -1,9 +1,9 @@
 //! What a pinned map must be like for the program to run on it. aya takes a pinned map of the right
 //! name whatever it is, so this is looked at before.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use aya::maps::{MapError, MapInfo, MapType};
+use aya::maps::{MapInfo, MapType};
 
 use super::{
     Error, Sizes,
@@ -14,12 +14,12 @@ use super::{
 
 /// What a map is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
+pub(super) struct Shape {
     kind: u32,
     key_size: u32,
     value_size: u32,
     flags: u32,
-    max_entries: u32,
+    pub(super) max_entries: u32,
 }
 
 /// Checks every pinned map against the object.
@@ -34,8 +34,7 @@ pub(super) fn check(pins: &Pins, object: &[u8], sizes: &Sizes) -> Result<(), Err
             // A daemon that was to make it anew did not come to it.
             continue;
         }
-        let pinned = of_pin(&path)
-            .map_err(|error| Error::Path { path: path.clone(), error: error.to_string() })?;
+        let pinned = of_pin(&path)?;
         let directory = || pins.directory().to_owned();
         if (Shape { max_entries: wanted.max_entries, ..pinned }) != wanted {
             let what = format!("{name}: {}", difference(pinned, wanted));
@@ -69,8 +68,13 @@ fn of_object(object: &[u8], sizes: &Sizes) -> Result<BTreeMap<&'static str, Shap
     PINNED.into_iter().map(shape).collect()
 }
 
-fn of_pin(path: &std::path::Path) -> Result<Shape, MapError> {
-    let info = MapInfo::from_pin(path)?;
+/// What a pinned map is like.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn of_pin(path: &Path) -> Result<Shape, Error> {
+    let info = MapInfo::from_pin(path)
+        .map_err(|error| Error::Path { path: path.to_owned(), error: error.to_string() })?;
     Ok(Shape {
         kind: info.map_type().unwrap_or(MapType::Unspecified) as u32,
         key_size: info.key_size(),

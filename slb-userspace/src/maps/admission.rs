@@ -10,7 +10,7 @@ use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuArray};
 use slb_common::{
     admission::{Reason, RefusedCounters},
     service::{Gauges, INSTANCE_PRESENT, Instance},
-    vip::{SETTING_METER_VIPS, Settings, VIP_BLACKHOLED, VipCounters},
+    vip::{SETTING_METER_VIPS, VIP_BLACKHOLED, VipCounters},
 };
 
 use super::{
@@ -33,7 +33,6 @@ const REFUSED_WORDS: usize = size_of::<RefusedCounters>() / 8;
 pub(super) struct Maps {
     instances: Mapping<Instance>,
     gauges_instances: Mapping<Gauges>,
-    settings: Mapping<Settings>,
     lists: Lists,
     clients: BpfHashMap<MapData, [u64; 3], [u64; 2]>,
     count_refused: PerCpuArray<MapData, [u64; REFUSED_WORDS]>,
@@ -45,7 +44,6 @@ impl Maps {
         Ok(Self {
             instances: object.mapping("INSTANCES", Access::Write)?,
             gauges_instances: object.mapping("GAUGES_INSTANCES", Access::Read)?,
-            settings: object.mapping("SETTINGS", Access::Write)?,
             lists: Lists { v4: typed(object, "ACL4")?, v6: typed(object, "ACL6")? },
             clients: typed(object, "CLIENTS")?,
             count_refused: typed(object, "COUNT_REFUSED")?,
@@ -56,8 +54,7 @@ impl Maps {
 
 /// Words of [`Settings`]: its flags with the number of IPv4 locals.
 const SETTINGS_FLAGS: usize = 0;
-/// Words of a VIP's state.
-const VIP_FLAGS: usize = 0;
+/// Word of a VIP's state that says until when it is blackholed.
 const VIP_UNTIL: usize = 1;
 
 impl Kernel {
@@ -139,7 +136,7 @@ impl Kernel {
     /// Has the program count packets by VIP and look whether one is blackholed.
     pub fn meter_vips(&self, on: bool) {
         let bit = u64::from(SETTING_METER_VIPS);
-        let flags = &self.admission.settings.words(0)[SETTINGS_FLAGS];
+        let flags = &self.settings.words(0)[SETTINGS_FLAGS];
         match on {
             true => flags.fetch_or(bit, Ordering::AcqRel),
             false => flags.fetch_and(!bit, Ordering::AcqRel),
@@ -163,18 +160,13 @@ impl Kernel {
     /// Until when nothing is let through to a VIP, in nanoseconds of the monotonic clock; `None`
     /// ends it.
     pub fn blackhole(&self, vip: IpAddr, until: Option<u64>) {
-        let Some(place) = self.vip_place(vip) else { return };
-        let words = self.vip_states.words(place);
-        let bit = u64::from(VIP_BLACKHOLED);
-        match until {
-            Some(until) => {
-                words[VIP_UNTIL].store(until, Ordering::Release);
-                words[VIP_FLAGS].fetch_or(bit, Ordering::AcqRel);
-            }
-            None => {
-                words[VIP_FLAGS].fetch_and(!bit, Ordering::AcqRel);
-            }
+        if let (Some(until), Some(place)) = (until, self.vip_place(vip)) {
+            self.vip_states.words(place)[VIP_UNTIL].store(until, Ordering::Release);
         }
+        self.flag_vip(vip, |flags| match until {
+            Some(_) => flags | VIP_BLACKHOLED,
+            None => flags & !VIP_BLACKHOLED,
+        });
     }
 
     /// Until when a VIP is blackholed, if it is.

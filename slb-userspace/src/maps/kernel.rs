@@ -18,12 +18,11 @@ use slb_common::{
 use zerocopy::transmute;
 
 use super::{
-    admission,
+    admission, contents,
     counters::{COUNTER_WORDS, Counted},
     locals::Locals,
     operation::{Addresses, Operation, Virtual},
     ranges::Ranges,
-    replies::Replies,
     table::Table,
     templates::Templates,
     words::{any_address, number, protocol, words},
@@ -56,7 +55,7 @@ pub struct Kernel {
     count_answers: PerCpuArray<MapData, u64>,
     pub(super) addresses: BpfHashMap<MapData, u64, [u64; 4]>,
     pub(super) admission: admission::Maps,
-    pub(super) replies: Replies,
+    pub(super) replies: BpfHashMap<MapData, [u64; 3], [u64; 3]>,
     /// The connection tables, read-only.
     pub table: Table,
     /// The persistence templates.
@@ -79,7 +78,7 @@ impl Kernel {
             egress: typed(object, "EGRESS")?,
             locals: Locals::open(object)?,
             admission: admission::Maps::open(object)?,
-            replies: Replies::open(object)?,
+            replies: typed(object, "ONE_PACKET_REPLIES")?,
             table: Table::open(object)?,
             templates: Templates::open(object)?,
             leads_v4: typed(object, "SERVICES4")?,
@@ -135,7 +134,7 @@ impl Kernel {
     pub fn set_locals(&mut self, addresses: &[IpAddr]) -> BTreeSet<IpAddr> {
         // Port ranges are shared out among the processors that packets may come in by.
         let processors = aya::util::nr_cpus().map_or(1, |processors| processors as u32);
-        let known = self.locals.set(addresses, processors);
+        let known = self.locals.set(addresses, &self.settings, processors);
         self.bitmaps.set(LOCAL_BITS, &bits(known.iter().copied().map(words)));
         known
     }
@@ -304,14 +303,7 @@ impl Kernel {
     /// # Errors
     /// The kernel's.
     pub fn set_egress(&mut self, wanted: &BTreeMap<u32, [u32; 2]>) -> Result<(), Error> {
-        let present: Vec<u32> = self.egress.keys().filter_map(Result::ok).collect();
-        for index in present.iter().filter(|index| !wanted.contains_key(index)) {
-            self.egress.remove(index).map_err(|error| map_error("EGRESS", &error))?;
-        }
-        for (index, to) in wanted {
-            self.egress.insert(index, to, 0).map_err(|error| map_error("EGRESS", &error))?;
-        }
-        Ok(())
+        contents::bring("EGRESS", &mut self.egress, wanted)
     }
 
     /// A next hop to clients, in use or not.

@@ -18,27 +18,28 @@ use crate::{
 /// Place of the counts in the words of [`Settings`].
 const COUNTS: [usize; 2] = [0, 1];
 
-/// The map `LOCALS` and what `SETTINGS` says of it.
+/// The map `LOCALS`; how many there are stands in `SETTINGS`.
 pub struct Locals {
     locals: Mapping<LocalAddress>,
-    settings: Mapping<Settings>,
 }
 
 impl Locals {
-    /// Opens the maps of an object.
+    /// Opens the map of an object.
     ///
     /// # Errors
-    /// A map is missing or of another type.
+    /// It is missing or of another type.
     pub fn open(object: &Object) -> Result<Self, Error> {
-        Ok(Self {
-            locals: object.mapping("LOCALS", Access::Write)?,
-            settings: object.mapping("SETTINGS", Access::Write)?,
-        })
+        Ok(Self { locals: object.mapping("LOCALS", Access::Write)? })
     }
 
     /// Makes these the local addresses that new connections use. Every address that was one keeps
     /// its place, so that connections that use it go on; returns all that are in a place.
-    pub fn set(&self, wanted: &[IpAddr], processors: u32) -> BTreeSet<IpAddr> {
+    pub fn set(
+        &self,
+        wanted: &[IpAddr],
+        settings: &Mapping<Settings>,
+        processors: u32,
+    ) -> BTreeSet<IpAddr> {
         let before: Vec<LocalAddress> = (0..LOCALS).map(|place| self.locals.get(place)).collect();
         let (v4, v6) = before.split_at(LOCALS_V6 as usize);
         let of = |family| wanted.iter().copied().filter(move |ip| Family::of(*ip) == family);
@@ -54,7 +55,7 @@ impl Locals {
         }
         // Only these words: others write the rest.
         let [v4, v6] = after.map(|places| places.len() as u64);
-        let words = self.settings.words(0);
+        let words = settings.words(0);
         let flags = words[COUNTS[0]].load(Ordering::Acquire) & 0xffff_ffff;
         words[COUNTS[1]].store(v6 | u64::from(processors) << 32, Ordering::Release);
         words[COUNTS[0]].store(flags | v4 << 32, Ordering::Release);

@@ -7,6 +7,7 @@
 
 mod admission;
 mod client_hops;
+mod contents;
 pub mod counters;
 pub mod kernel;
 mod lists;

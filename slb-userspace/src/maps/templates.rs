@@ -11,6 +11,7 @@ use slb_common::{
 use zerocopy::transmute;
 
 use super::{
+    contents,
     kernel::{map_error, typed},
     words::address,
 };
@@ -106,22 +107,8 @@ impl Templates {
     /// # Errors
     /// The kernel's.
     pub fn set_shared(&mut self, wanted: &BTreeMap<SharedBackend, u32>) -> Result<(), Error> {
-        const NAME: &str = "SHARED_BACKENDS";
-        let present: BTreeMap<SharedBackend, u32> = self
-            .shared
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(key, slot)| (transmute!(key), slot))
-            .collect();
-        for key in present.keys().filter(|key| !wanted.contains_key(key)) {
-            let key: [u64; 3] = transmute!(*key);
-            self.shared.remove(&key).map_err(|error| map_error(NAME, &error))?;
-        }
-        for (key, slot) in wanted.iter().filter(|(key, slot)| present.get(key) != Some(slot)) {
-            let key: [u64; 3] = transmute!(*key);
-            self.shared.insert(key, slot, 0).map_err(|error| map_error(NAME, &error))?;
-        }
-        Ok(())
+        let wanted = wanted.iter().map(|(key, slot)| (transmute!(*key), *slot));
+        contents::bring("SHARED_BACKENDS", &mut self.shared, &wanted.collect())
     }
 }
 

@@ -1,5 +1,5 @@
-//! VIPs in the maps, and their places in the array `VIP_STATES`: each VIP keeps its own for as long as it is there,
-//! whichever daemon looks.
+//! VIPs in the maps, and their places in the array `VIP_STATES`: each VIP keeps its own for as long
+//! as it is there, whichever daemon looks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +11,7 @@ use slb_common::vip::{InterfaceAddresses, VIP_STATES, VipState};
 use zerocopy::transmute;
 
 use super::{
+    contents,
     kernel::{Kernel, map_error},
     words::words,
 };
@@ -70,15 +71,8 @@ impl Kernel {
         &mut self,
         wanted: &BTreeMap<u64, InterfaceAddresses>,
     ) -> Result<(), Error> {
-        let present: Vec<u64> = self.addresses.keys().filter_map(Result::ok).collect();
-        for key in present.iter().filter(|key| !wanted.contains_key(key)) {
-            self.addresses.remove(key).map_err(|error| map_error("ADDRESSES", &error))?;
-        }
-        for (key, own) in wanted {
-            let own: [u64; 4] = transmute!(*own);
-            self.addresses.insert(key, own, 0).map_err(|error| map_error("ADDRESSES", &error))?;
-        }
-        Ok(())
+        let wanted = wanted.iter().map(|(key, own)| (*key, transmute!(*own)));
+        contents::bring("ADDRESSES", &mut self.addresses, &wanted.collect())
     }
 }
 
