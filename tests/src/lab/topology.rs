@@ -95,6 +95,28 @@ pub struct Host {
 }
 
 impl Host {
+    /// Sets this host up as a backend of direct routing and tunnels, which has the VIPs itself.
+    /// Replies from them go to the clients' network by themselves; replies from the host's own
+    /// addresses, as nat and health checks want them, go on through the balancer.
+    ///
+    /// # Errors
+    /// A setting is refused.
+    pub fn take_vips(&self) -> Result<()> {
+        self.namespace.sysctl(&[
+            ("net/ipv4/conf/all/arp_ignore", "1"),
+            ("net/ipv4/conf/all/arp_announce", "2"),
+        ])?;
+        self.namespace.ip_batch(&format!(
+            "addr add {VIP_V4}/32 dev lo\n\
+             addr add {VIP_V6}/128 dev lo nodad\n\
+             route add 10.0.0.0/24 dev eth0 table 100\n\
+             rule add from {VIP_V4} lookup 100\n\
+             route add fd00::/64 dev eth0 table 100"
+        ))?;
+        let rule = ["-6", "rule", "add", "from", &VIP_V6.to_string(), "lookup", "100"];
+        self.namespace.output("ip", &rule).map(drop)
+    }
+
     /// An endpoint of this host in the family of `like`.
     pub fn endpoint(&self, like: IpAddr, port: u16) -> SocketAddr {
         match like {

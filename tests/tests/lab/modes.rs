@@ -9,8 +9,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use slb_tests::lab::{
-    Arms, Decapsulator, Host, Kept, Lab, Load, Namespace, Question, Server, Service, Slbd, VIP_V4,
-    VIP_V6,
+    Arms, Decapsulator, Host, Kept, Lab, Load, Question, Server, Service, Slbd, VIP_V4, VIP_V6,
 };
 
 use crate::{
@@ -28,31 +27,12 @@ fn scene(backends: u8, mode: &str, of: impl Fn(&Host, usize) -> Vec<IpAddr>) -> 
     let lab = Lab::builder().arms(Arms::One).backends(backends).build()?;
     let mut servers = Vec::new();
     for backend in &lab.backends {
-        take_vips(&backend.namespace)?;
+        backend.take_vips()?;
         servers.extend(start_servers(backend)?);
     }
     let slbd = Slbd::start(&lab, &configuration(&lab, mode, of))?;
     slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
     Ok(Scene { slbd, servers, lab })
-}
-
-/// What docs/operating.md says of a backend in these modes. Replies from the VIPs go to the
-/// clients' network by themselves; replies from the backend's own address, as nat and health
-/// checks want them, go on through the balancer.
-fn take_vips(backend: &Namespace) -> Result<()> {
-    backend.sysctl(&[
-        ("net/ipv4/conf/all/arp_ignore", "1"),
-        ("net/ipv4/conf/all/arp_announce", "2"),
-    ])?;
-    backend.ip_batch(&format!(
-        "addr add {VIP_V4}/32 dev lo\n\
-         addr add {VIP_V6}/128 dev lo nodad\n\
-         route add 10.0.0.0/24 dev eth0 table 100\n\
-         rule add from {VIP_V4} lookup 100\n\
-         route add fd00::/64 dev eth0 table 100"
-    ))?;
-    let rule = ["-6", "rule", "add", "from", &VIP_V6.to_string(), "lookup", "100"];
-    backend.output("ip", &rule).map(drop)
 }
 
 /// HTTP on three ports and echoes, on the VIPs and on the host's own addresses.
@@ -72,6 +52,11 @@ fn start_servers(backend: &Host) -> Result<Vec<Server>> {
         }
     }
     Ok(servers)
+}
+
+/// The far end of tunnels on each backend.
+fn decapsulators(scene: &Scene) -> Result<Vec<Decapsulator>> {
+    scene.lab.backends.iter().map(|host| Decapsulator::start(&host.namespace)).collect()
 }
 
 fn configuration(lab: &Lab, mode: &str, of: impl Fn(&Host, usize) -> Vec<IpAddr>) -> String {
@@ -159,12 +144,7 @@ fn a_tunnel_serves_tcp_and_udp_of_each_family_over_each() -> Result<()> {
         _ => vec![host.v6.into()],
     };
     let scene = scene(4, "tunnel", of)?;
-    let ends: Vec<Decapsulator> = scene
-        .lab
-        .backends
-        .iter()
-        .map(|host| Decapsulator::start(&host.namespace))
-        .collect::<Result<_>>()?;
+    let ends = decapsulators(&scene)?;
     every_backend_answers(&scene)?;
     one_side_was_seen(&scene)?;
     for (number, end) in ends.iter().enumerate() {
@@ -196,12 +176,7 @@ fn conns_shows_the_backend_that_a_connection_goes_to_though_replies_come_from_th
 #[test]
 fn a_reload_to_another_mode_leaves_open_connections_in_theirs() -> Result<()> {
     let scene = scene(2, "nat", both)?;
-    let ends: Vec<Decapsulator> = scene
-        .lab
-        .backends
-        .iter()
-        .map(|host| Decapsulator::start(&host.namespace))
-        .collect::<Result<_>>()?;
+    let ends = decapsulators(&scene)?;
     let mut open: Vec<(Kept, Vec<String>)> = Vec::new();
     for mode in ["nat", "dr", "tunnel", "nat"] {
         scene.slbd.reload(&configuration(&scene.lab, mode, both))?;
@@ -223,7 +198,7 @@ fn a_reload_to_another_mode_leaves_open_connections_in_theirs() -> Result<()> {
 #[test]
 fn a_client_of_direct_routing_or_a_tunnel_is_reset_when_its_idle_time_is_over() -> Result<()> {
     let scene = scene(1, "dr", both)?;
-    let _end = Decapsulator::start(&scene.lab.backends[0].namespace)?;
+    let _ends = decapsulators(&scene)?;
     let mut open = Vec::new();
     for mode in ["dr", "tunnel"] {
         let text = configuration(&scene.lab, mode, both);

@@ -97,7 +97,7 @@ impl Ground {
         let lab = Lab::builder().arms(Arms::One).backends(4).build()?;
         let (mut servers, mut ends) = (Vec::new(), Vec::new());
         for host in &lab.backends {
-            take_vips(&host.namespace)?;
+            host.take_vips()?;
             ends.push(Decapsulator::start(&host.namespace)?);
             for (listener, vip) in LISTENERS.iter().flat_map(|one| VIPS.map(|vip| (one, vip))) {
                 let own = host.endpoint(vip, listener.server);
@@ -215,25 +215,6 @@ impl Ground {
         let v6: HashMap<MapData, [u8; 48], [u8; 8]> = open("LOCAL_PORTS6")?.try_into()?;
         Ok(v4.keys().count() + v6.keys().count())
     }
-}
-
-/// What docs/operating.md says of a backend in dr and tunnel mode. Replies from the VIPs go to the
-/// clients' network by themselves; replies from the backend's own address go on through the
-/// balancer.
-fn take_vips(backend: &Namespace) -> Result<()> {
-    backend.sysctl(&[
-        ("net/ipv4/conf/all/arp_ignore", "1"),
-        ("net/ipv4/conf/all/arp_announce", "2"),
-    ])?;
-    backend.ip_batch(&format!(
-        "addr add {VIP_V4}/32 dev lo\n\
-         addr add {VIP_V6}/128 dev lo nodad\n\
-         route add 10.0.0.0/24 dev eth0 table 100\n\
-         rule add from {VIP_V4} lookup 100\n\
-         route add fd00::/64 dev eth0 table 100"
-    ))?;
-    let rule = ["-6", "rule", "add", "from", &VIP_V6.to_string(), "lookup", "100"];
-    backend.output("ip", &rule).map(drop)
 }
 
 fn plain(hosts: &[Host]) -> String {
