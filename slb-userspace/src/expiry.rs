@@ -165,7 +165,7 @@ pub fn lower_reach(
         .filter(|(_, word, needed)| *needed < word.reach())
         .map(|(bucket, word, needed)| Operation {
             slot: bucket,
-            family: number(family),
+            family: u16::from(family.number()),
             kind: LOWER_REACH,
             expected: word.0,
             value: u64::from(needed),
@@ -192,15 +192,8 @@ fn client_hash(seed: &Seed, line: &crate::maps::table::Line) -> Hash {
     }
 }
 
-const fn number(family: Family) -> u16 {
-    match family {
-        Family::V4 => 4,
-        Family::V6 => 6,
-    }
-}
-
-const fn operation(family: Family, slot: u32, control: Control, kind: u16) -> Operation {
-    Operation { slot, family: number(family), kind, expected: control.0, value: 0 }
+fn operation(family: Family, slot: u32, control: Control, kind: u16) -> Operation {
+    Operation { slot, family: u16::from(family.number()), kind, expected: control.0, value: 0 }
 }
 
 /// Runs one batch; returns a bit for each operation that was done.

@@ -70,12 +70,8 @@ pub fn flush<'f>(
     run(object, &operations)
 }
 
-const fn operation(template: &Found, kind: u16) -> Operation {
-    let family = match template.family {
-        Family::V4 => 4,
-        Family::V6 => 6,
-    };
-    Operation { key: template.key, family, kind, reserved: 0 }
+fn operation(template: &Found, kind: u16) -> Operation {
+    Operation { key: template.key, family: u16::from(template.family.number()), kind, reserved: 0 }
 }
 
 /// Runs operations in batches; returns how many changed something.

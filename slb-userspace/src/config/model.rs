@@ -286,6 +286,14 @@ impl Family {
         }
     }
 
+    /// The IP version, by which the kernel side knows it.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 6,
+        }
+    }
+
     /// The unspecified address of the family.
     pub const fn unspecified(self) -> IpAddr {
         match self {

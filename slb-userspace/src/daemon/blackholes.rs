@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use nix::time::{ClockId, clock_gettime};
-
 use super::state::State;
 use crate::{
     api::{ApiError, BlackholeList, BlackholeRelease, BlackholeRow, ChangeReport, ErrorKind},
     blackholes::{Change, Hole, watched},
+    maps::table::now_ns,
 };
 
 impl State {
@@ -90,10 +89,4 @@ impl State {
 
 fn seconds_left(until: u64, now: u64) -> u64 {
     until.saturating_sub(now).div_ceil(1_000_000_000)
-}
-
-/// The clock that the program compares with.
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(std::time::Duration::ZERO, Into::into);
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

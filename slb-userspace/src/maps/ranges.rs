@@ -19,7 +19,7 @@ impl Ranges {
         let key = RangeKey {
             vip: words(from.vip),
             protocol: number(from.protocol),
-            family: if from.vip.is_ipv4() { 4 } else { 6 },
+            family: Family::of(from.vip).number(),
             port: from.port.to_be_bytes(),
             reserved: [0; 4],
         };

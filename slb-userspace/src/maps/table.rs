@@ -197,11 +197,15 @@ fn socket_address<const W: usize>(family: Family, words: &[u64; W]) -> SocketAdd
     SocketAddr::new(address, u16::from_be_bytes(endpoint_port(words)))
 }
 
-/// The tick of the clock that the program reads (`CLOCK_MONOTONIC_COARSE`).
-pub fn tick() -> u32 {
+/// Nanoseconds of the clock that the program reads (`CLOCK_MONOTONIC_COARSE`).
+pub fn now_ns() -> u64 {
     let clock = nix::time::ClockId::CLOCK_MONOTONIC_COARSE;
-    let now = nix::time::clock_gettime(clock).map_or(0, |time| {
+    nix::time::clock_gettime(clock).map_or(0, |time| {
         time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs()
-    });
-    (now >> TICK_SHIFT) as u32
+    })
+}
+
+/// The tick of the same clock.
+pub fn tick() -> u32 {
+    (now_ns() >> TICK_SHIFT) as u32
 }

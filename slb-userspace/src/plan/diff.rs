@@ -22,7 +22,7 @@ use super::{
     entrances::{Bits, Leads, Silence, backends, overlapping, vips, virtuals},
     instances::Instances,
     lists::Lists,
-    numbers::{failed, family_number, health_number, same_port, units},
+    numbers::{failed, health_number, same_port, units},
     persistence,
     rings::{self, Candidate, Places},
 };
@@ -228,7 +228,7 @@ impl<'a> Planner<'a> {
             port: service.port,
             last_port: service.last_port,
             protocol: number(service.protocol),
-            family: family_number(service.family),
+            family: service.family.number(),
             mode: service.mode,
             mss: service.mss,
             persistence,
@@ -274,7 +274,7 @@ impl<'a> Planner<'a> {
             service: id,
             generation,
             health: health_number(backend.health),
-            family: family_number(Family::of(backend.endpoint.ip())),
+            family: Family::of(backend.endpoint.ip()).number(),
             limits: backend.limits,
             ..Backend::default()
         };

@@ -3,10 +3,7 @@
 use slb_common::service::{self, BACKEND_DOWN, BACKEND_SAME_PORT, WEIGHT_UNITS};
 
 use super::{desired::DesiredBackend, slow_start::WHOLE};
-use crate::{
-    config::model::{Family, Scheduler},
-    health::Health,
-};
+use crate::{config::model::Scheduler, health::Health};
 
 /// The weight by which backends are compared. It is always in units, not only during a slow start:
 /// a packet may come between the writes to two backends.
@@ -34,11 +31,4 @@ pub(super) const fn health_number(health: Health) -> u8 {
 /// The flag of a backend behind a range of ports that is mapped one to one.
 pub(super) const fn same_port(backend: &DesiredBackend) -> u16 {
     if backend.maps_ports { BACKEND_SAME_PORT } else { 0 }
-}
-
-pub(super) const fn family_number(family: Family) -> u8 {
-    match family {
-        Family::V4 => 4,
-        Family::V6 => 6,
-    }
 }
