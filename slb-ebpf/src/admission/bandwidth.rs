@@ -2,7 +2,7 @@
 
 use slb_common::{
     admission::Reason,
-    service::{Bandwidth, SERVICE_METERED, Service},
+    service::{Bandwidth, Meter, SERVICE_METERED, Service},
 };
 
 use super::{refuse, reserve};
@@ -31,33 +31,31 @@ pub fn pass(id: u16, side: Side, bytes: u64) -> Step<()> {
 /// has none of its own in this direction.
 #[inline(always)]
 pub fn within(id: u16, service: &Service, side: Side, bytes: u64) -> bool {
-    let now = maps::units();
     let own = rate(&service.bandwidth, side);
     if own != 0 {
-        let Some(meter) = METERS_SERVICES.get_ptr_mut(u32::from(id)) else { return true };
-        // SAFETY: the map gave the pointer; the fields are aligned words.
-        return unsafe {
-            let word = match side {
-                Side::Vip => &raw mut (*meter).inbound,
-                Side::Backend => &raw mut (*meter).outbound,
-            };
-            reserve::take_bytes(word, now, bytes, own)
-        };
+        return take(METERS_SERVICES.get_ptr_mut(u32::from(id)), side, bytes, own);
     }
     let instance = u32::from(service.instance);
     let Some(shared) = INSTANCES.get_ptr(instance) else { return true };
     // SAFETY: the map gave the pointer.
-    let shared = rate(unsafe { &(*shared).bandwidth }, side);
-    let Some(meter) = METERS_INSTANCES.get_ptr_mut(instance) else { return true };
-    // SAFETY: as above.
-    shared == 0
-        || unsafe {
-            let word = match side {
-                Side::Vip => &raw mut (*meter).inbound,
-                Side::Backend => &raw mut (*meter).outbound,
-            };
-            reserve::take_bytes(word, now, bytes, shared)
-        }
+    match rate(unsafe { &(*shared).bandwidth }, side) {
+        0 => true,
+        shared => take(METERS_INSTANCES.get_ptr_mut(instance), side, bytes, shared),
+    }
+}
+
+/// Takes a packet from the bucket that a meter has for a direction; what is not there has no limit.
+#[inline(always)]
+fn take(meter: Option<*mut Meter>, side: Side, bytes: u64, rate: u64) -> bool {
+    let Some(meter) = meter else { return true };
+    // SAFETY: the map gave the pointer; the fields are aligned words.
+    unsafe {
+        let word = match side {
+            Side::Vip => &raw mut (*meter).inbound,
+            Side::Backend => &raw mut (*meter).outbound,
+        };
+        reserve::take_bytes(word, maps::units(), bytes, rate)
+    }
 }
 
 #[inline(always)]
