@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod answer;
 pub mod connection;
+pub mod cookie;
 pub mod fragment;
 pub mod hash;
 pub mod meta;
@@ -24,4 +25,4 @@ pub use verdict::{Action, Verdict};
 
 /// Number of the maps' shapes together. Raise it with every change to a type of this crate that
 /// lies in a map: the daemon refuses to adopt pinned maps of another number.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

@@ -34,6 +34,8 @@ stages! {
     Answer = "slb_answer";
     /// ICMP errors that concern a connection.
     Icmp = "slb_icmp";
+    /// SYN cookies and challenges, and the handshakes behind them.
+    Cookie = "slb_cookie";
 }
 
 /// Places of the map `STAGES`.
@@ -51,10 +53,14 @@ pub struct Handover {
     pub verdict: u32,
     /// For [`Stage::Answer`]: the MTU that the packet does not fit, if it is that.
     pub mtu: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// For [`Stage::Cookie`]: one of [`cookie_task`].
+    pub task: u32,
+    /// For [`Stage::Cookie`]: what goes with its task; from it: the cookie of a proven client.
+    pub cookie: u32,
+    /// For [`Stage::Cookie`]: line of the connection, or the MSS to announce.
+    pub number: u32,
     /// For stages that need more.
-    pub spare: [u64; 6],
+    pub spare: [u64; 5],
 }
 
 /// Where a packet's connection is looked for.
@@ -67,6 +73,28 @@ pub mod look {
     pub const REPLY: u32 = 2;
     /// Nowhere: the slow path has chosen a backend for this datagram alone.
     pub const CHOSEN: u32 = 3;
+    /// By the slow path: the SYN of a connection that has ended, on the same ports.
+    pub const ANEW: u32 = 4;
+    /// By the slow path: the SYN of a client that has answered a cookie.
+    pub const PROVEN: u32 = 5;
+}
+
+/// What [`Stage::Cookie`] does with a packet.
+pub mod cookie_task {
+    /// Answers a SYN by a cookie.
+    pub const ANSWER: u32 = 0;
+    /// Answers a SYN by a SYN-ACK that its sender must refuse.
+    pub const CHALLENGE: u32 = 1;
+    /// Looks whether an ACK answers a cookie, and makes the SYN of it.
+    pub const PROVE: u32 = 2;
+    /// Looks whether a RST answers a challenge, and remembers its sender.
+    pub const REMEMBER: u32 = 3;
+    /// Makes the SYN of a client's segment once more: its backend has not answered yet.
+    pub const REPEAT: u32 = 4;
+    /// Makes the ACK of a backend's SYN-ACK that the client waits for, and notes its numbers.
+    pub const SPLICE: u32 = 5;
+    /// Answers a backend that repeats its SYN-ACK, in place of the client.
+    pub const ACKNOWLEDGE: u32 = 6;
 }
 
 const _: () = assert!(size_of::<Handover>() == 64 && Stage::ALL.len() <= STAGES);

@@ -14,6 +14,8 @@ pub enum Action {
     Drop,
     /// Thrown away, and its sender told so where that is due (RST, ICMP).
     Refuse,
+    /// Became the answer to itself.
+    Answer,
     /// Handed over to another program, which ends its story; never counted.
     HandOver,
 }
@@ -100,6 +102,18 @@ verdicts! {
     /// Rewritten and sent out of another interface.
     Redirected = "redirected", Forward;
 
+    /// A SYN that was answered by a cookie: the listener's SYN-flood defence is on. Its client's
+    /// next segment proves it and opens the connection.
+    AnsweredCookie = "syn_cookie", Answer;
+    /// A SYN that was answered by a challenge, in dr and tunnel: a client that is there refuses it,
+    /// and is let in for the next 300 s.
+    AnsweredChallenge = "syn_challenge", Answer;
+    /// A SYN-ACK that a backend has repeated because its client, which came by a cookie, waits
+    /// for its first word: answered in the client's place.
+    AnsweredHandshake = "handshake_completed", Answer;
+
+    /// The RST by which a client passes a challenge; it does its work here.
+    DropChallengePassed = "syn_challenge_passed", Drop;
     /// A header is cut off by the end of the frame.
     DropTruncated = "truncated", Drop;
     /// A length field contradicts the frame or another header, or a fragment is as long as none is
@@ -184,6 +198,8 @@ verdicts! {
     ToOpen = Open;
     /// ICMP: it may be an error that concerns a connection.
     ToIcmp = Icmp;
+    /// TCP while SYNs are answered by cookies.
+    ToCookie = Cookie;
 }
 
 #[cfg(test)]

@@ -23,9 +23,9 @@ pub struct VipState {
     pub reserved: u32,
     /// Nanoseconds of the monotonic clock; written by the daemon alone.
     pub blackholed_until: u64,
-    /// SYNs without entry: tick of the window 32 | how many in it 32.
+    /// Half-open connections, a [`Window`](crate::cookie::Window).
     pub syn_window: u64,
-    /// Until when SYNs are answered by cookies, in ticks; 0: they are not.
+    /// Until when SYNs are answered by cookies, in ticks; 0: they never were.
     pub cookies_until: u64,
     /// For the stages that need more.
     pub spare: [u64; 4],

@@ -1,6 +1,9 @@
 //! Which entry a packet belongs to, and whether it goes on with it.
 
-use slb_common::{Verdict, connection::mark};
+use slb_common::{
+    Verdict,
+    connection::{endpoint_address, mark, state},
+};
 
 use crate::{
     connections::{
@@ -15,7 +18,7 @@ use crate::{
     packet::Step,
     parse::{Packet, TCP, UDP},
     pipeline::Look,
-    services,
+    services, syn_defence,
 };
 
 /// Finds a packet's connection; a reply of full NAT by its local endpoint.
@@ -73,6 +76,19 @@ pub fn begins_anew<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry
         && packet.network.protocol == TCP
         && packet.ports.flags & (tcp::SYN | tcp::ACK) == tcp::SYN
         && reopens(entry.control.state())
+}
+
+/// Notes a handshake that this packet of the client has completed: it was no flood.
+#[inline(always)]
+pub fn note_completed<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W>) {
+    if side == Side::Vip
+        && entry.control.state() == state::SYN
+        && packet.network.protocol == TCP
+        && entry.line.control().state() == state::ESTABLISHED
+    {
+        let [vip, rest] = endpoint_address(&entry.vip);
+        syn_defence::completed(entry.service(), vip, rest);
+    }
 }
 
 /// True for a datagram whose flow goes to a backend that has failed: it is opened anew.

@@ -24,8 +24,42 @@ pub fn look() -> Look {
         slb_common::stage::look::OPENED => Look::Opened,
         slb_common::stage::look::REPLY => Look::Reply,
         slb_common::stage::look::CHOSEN => Look::Chosen,
+        slb_common::stage::look::ANEW => Look::Anew,
+        slb_common::stage::look::PROVEN => Look::Proven,
         _ => Look::First,
     }
+}
+
+/// Hands a packet to the slow path.
+#[inline(always)]
+pub fn open(look: Look) -> Verdict {
+    match rare(look) {
+        Verdict::ToRare => Verdict::ToOpen,
+        other => other,
+    }
+}
+
+/// Tells the stage of cookies what to do ([`slb_common::stage::cookie_task`]).
+#[inline(always)]
+pub fn cookie(task: u32, cookie: u32, number: u32) -> Verdict {
+    match HANDOVER.get_ptr_mut(0) {
+        Some(handover) => {
+            // SAFETY: as in `rare`.
+            unsafe {
+                (&raw mut (*handover).task).write_volatile(task);
+                (&raw mut (*handover).cookie).write_volatile(cookie);
+                (&raw mut (*handover).number).write_volatile(number);
+            }
+            Verdict::ToCookie
+        }
+        None => Verdict::DropInternal,
+    }
+}
+
+/// What the stage of cookies is told: task, cookie, number; or what it tells.
+#[inline(always)]
+pub fn told() -> (u32, u32, u32) {
+    read().map_or((u32::MAX, 0, 0), |told| (told.task, told.cookie, told.number))
 }
 
 /// Notes the verdict that is to be answered.

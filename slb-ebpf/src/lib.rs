@@ -7,6 +7,7 @@
 pub mod atomic;
 pub mod checksum;
 pub mod connections;
+pub mod flood;
 pub mod fragments;
 pub mod headers;
 pub mod packet;
@@ -53,7 +54,11 @@ pub mod sequences;
 #[cfg(target_arch = "bpf")]
 pub mod services;
 #[cfg(target_arch = "bpf")]
+pub mod splice;
+#[cfg(target_arch = "bpf")]
 pub mod stats;
+#[cfg(target_arch = "bpf")]
+pub mod syn_defence;
 #[cfg(target_arch = "bpf")]
 pub mod template_batch;
 #[cfg(target_arch = "bpf")]

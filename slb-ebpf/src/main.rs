@@ -15,7 +15,7 @@ use slb_ebpf::{
     opening,
     packet::Step,
     pipeline::{self, Look},
-    stats, template_batch,
+    stats, syn_defence, template_batch,
 };
 
 /// Every packet that an interface receives.
@@ -50,6 +50,12 @@ pub fn slb_icmp(context: XdpContext) -> u32 {
     end(&context, icmp::run(&context))
 }
 
+/// [`slb_common::stage::Stage::Cookie`].
+#[xdp]
+pub fn slb_cookie(context: XdpContext) -> u32 {
+    end(&context, Err(syn_defence::stage::run(&context)))
+}
+
 /// Does with a packet what a pipeline says: sends it, hands it over, or lets its story end.
 #[inline(always)]
 fn end(context: &XdpContext, outcome: Step<u32>) -> u32 {
@@ -62,6 +68,7 @@ fn end(context: &XdpContext, outcome: Step<u32>) -> u32 {
     };
     match verdict.action() {
         Action::Pass => count(context, verdict, XDP_PASS),
+        Action::Answer => count(context, verdict, XDP_TX),
         Action::Refuse => {
             handover::refuse(verdict);
             hand_over(context, Stage::Answer);

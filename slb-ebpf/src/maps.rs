@@ -1,6 +1,7 @@
 //! The program's maps. Their names are the names of their pins; what lies in them is defined in
 //! `slb-common`. Sizes given here are placeholders: the daemon sets them when it loads.
 
+mod cookies;
 mod scratch;
 mod store;
 
@@ -30,6 +31,7 @@ use slb_common::{
     },
 };
 
+pub use cookies::{CHALLENGED, COOKIE_KEYS};
 pub use scratch::{LINE_WORDS, NOWHERE, draw, errand, hold, opening};
 pub use store::{Maps, adjust, fragment_mask};
 

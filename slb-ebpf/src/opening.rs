@@ -4,7 +4,7 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    connection::{Seen, Ties, Translation, endpoint, endpoint_address},
+    connection::{Seen, Ties, Translation, endpoint, endpoint_address, mark},
     fragment::NO_SLOT,
     service::{BACKEND_PRESENT, SERVICE_ONE_PACKET, mode, scheduler},
 };
@@ -24,7 +24,7 @@ use crate::{
     },
     pipeline::{self, Look},
     schedulers::{Draw, NO_SERVER, NOBODY, hash},
-    services, verified,
+    services, syn_defence, verified,
 };
 
 /// Opens a connection and hands the packet to the rare pipeline, or says how its story ends.
@@ -75,6 +75,18 @@ fn elsewhere<const W: usize>(frame: Frame, packet: &Packet<W>, opened: Step<()>)
     }
 }
 
+/// How the segments of a new connection are translated. One whose client answered a cookie waits
+/// for its backend.
+#[inline(always)]
+fn translation(mode: u8, protocol: u8, look: Look) -> Translation {
+    let (plain, marks) = (Translation::of_mode(mode), toa::marks(mode, protocol));
+    if look != Look::Proven {
+        return plain.with_marks(marks);
+    }
+    let (_, cookie, _) = handover::told();
+    plain.with_marks(marks | mark::SPLICED | mark::WAITING | mark::RARE).with_delta(cookie, 0)
+}
+
 /// Service, admission, way back: what stands in the entry besides the backend.
 #[inline(always)]
 fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()> {
@@ -94,13 +106,19 @@ fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()>
     new.client = packet.source;
     new.vip = endpoint(vip, packet.ports.destination, id);
     new.ties = Ties::NONE;
-    new.translation =
-        Translation::of_mode(service.mode).with_marks(toa::marks(service.mode, protocol));
-    new.state = services::admit(service, protocol, &packet.ports)?;
+    let look = handover::look();
+    new.translation = translation(service.mode, protocol, look);
+    let admitted = match services::admit(service, protocol, &packet.ports) {
+        Err(verdict) if !syn_defence::may_answer(service, packet.ports.flags) => {
+            return Err(verdict);
+        }
+        admitted => admitted,
+    };
     acl::admit::<W>(id, service, source)?;
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
+    new.state = syn_defence::admit(id, service, packet, look, admitted)?;
     let one_sided = mode::one_sided(service.mode);
     if one_sided {
         new.translation = new.translation.with_opened(now);

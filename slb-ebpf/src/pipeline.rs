@@ -15,7 +15,7 @@ use crate::{
     one_packet,
     packet::{Frame, Short, Step},
     parse::{self, Packet, TCP, icmp, link, transport},
-    sequences, services, stats,
+    sequences, services, splice, stats,
 };
 
 /// Where a packet's connection is looked for.
@@ -30,6 +30,10 @@ pub enum Look {
     Reply = slb_common::stage::look::REPLY,
     /// Nowhere: the slow path has chosen a backend for this datagram alone.
     Chosen = slb_common::stage::look::CHOSEN,
+    /// By the slow path: the connection on these ports has ended.
+    Anew = slb_common::stage::look::ANEW,
+    /// By the slow path: the client has proven itself.
+    Proven = slb_common::stage::look::PROVEN,
 }
 
 /// Follows a packet to its end: the interface to send it from, or why it is not sent. What is
@@ -118,7 +122,7 @@ fn balance<const W: usize, const RARE: bool>(
     let entry = match found {
         Some(entry) => entry,
         None if look == Look::Opened => return Err(Verdict::DropContended),
-        None if side == Side::Vip => return Err(Verdict::ToOpen),
+        None if side == Side::Vip => return Err(handover::open(Look::First)),
         None => entries::without_entry::<W, RARE>(packet, look, now)?,
     };
     let one_sided = mode::one_sided(entry.translation.mode());
@@ -130,7 +134,10 @@ fn balance<const W: usize, const RARE: bool>(
         return Err(handover::rare(look));
     }
     if RARE && look == Look::First && entries::begins_anew(packet, side, &entry) {
-        return Err(Verdict::ToOpen);
+        return Err(handover::open(Look::Anew));
+    }
+    if RARE {
+        splice::handshake(packet, side, &entry)?;
     }
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
@@ -140,7 +147,7 @@ fn balance<const W: usize, const RARE: bool>(
     let mut hop = NextHop::default();
     match side {
         Side::Vip if look == Look::First && entries::leaves(packet, &entry) => {
-            return Err(Verdict::ToOpen);
+            return Err(handover::open(Look::First));
         }
         Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
         Side::Backend => hops::client(context, &entry, packet.network.length, &mut hop)?,
@@ -153,8 +160,12 @@ fn balance<const W: usize, const RARE: bool>(
         // Where nobody sees an answer, what opens a connection does not establish it as well.
         let flags = if one_sided && look == Look::Opened { tcp::SYN } else { packet.ports.flags };
         track(Maps, &entry, side, flags, now);
+        entries::note_completed(packet, side, &entry);
     } else {
         entry.line.touch(entry.seen, now);
+    }
+    if RARE {
+        splice::translate(context, packet, side, &entry)?;
     }
     forward::rewrite(context, packet, &entry, side)?;
     if RARE && packet.network.protocol == TCP && packet.network.fragment.whole() {

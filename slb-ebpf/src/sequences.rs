@@ -44,12 +44,8 @@ pub fn note<const W: usize>(
     // SAFETY: the map gave the pointer to an aligned word.
     let known =
         if opened { Sequences::default() } else { Sequences(unsafe { atomic::load(place) }) };
-    if spliced(entry) && side == Side::Backend && phase(entry) != Phase::Open {
-        // The handshake with the backend is behind the one with the client: its stage judges it.
-        return true;
-    }
     let after = match side {
-        Side::Vip => windows::from_client(known, &segment, phase(entry)),
+        Side::Vip => windows::from_client(known, &with_cookie(segment, entry), phase(entry)),
         Side::Backend => {
             windows::from_backend(known, &seen_by_client(segment, entry), phase(entry))
         }
@@ -82,10 +78,14 @@ fn seen_by_client<const W: usize>(segment: Segment, entry: &Entry<W>) -> Segment
     Segment { sequence: segment.sequence.wrapping_add(entry.translation.delta()), ..segment }
 }
 
-/// True if the handshake with the client was made by cookie.
+/// The SYN that was made of a client's segment, with the cookie that this one acknowledged.
 #[inline(always)]
-const fn spliced<const W: usize>(entry: &Entry<W>) -> bool {
-    entry.translation.marks() & mark::SPLICED != 0
+const fn with_cookie<const W: usize>(segment: Segment, entry: &Entry<W>) -> Segment {
+    if segment.flags & tcp::SYN == 0 || entry.translation.marks() & mark::WAITING == 0 {
+        return segment;
+    }
+    let acknowledged = entry.translation.delta().wrapping_add(1);
+    Segment { acknowledged, flags: segment.flags | tcp::ACK, ..segment }
 }
 
 #[inline(always)]

@@ -82,9 +82,14 @@ fn vip(first: u64, second: u64) -> u32 {
 /// What is noted of an address, if it is a VIP's.
 #[inline(always)]
 pub fn vip_state(address: [u64; 2]) -> Option<&'static VipState> {
-    let place = vip(address[0], address[1]).checked_sub(1)?;
     // SAFETY: the map gave the pointer, and elements of an array live as long as the program.
-    VIP_STATES.get_ptr(place).map(|state| unsafe { &*state })
+    vip_place(address).map(|state| unsafe { &*state })
+}
+
+/// The same, for who notes something there.
+#[inline(always)]
+pub fn vip_place(address: [u64; 2]) -> Option<*mut VipState> {
+    VIP_STATES.get_ptr_mut(vip(address[0], address[1]).checked_sub(1)?)
 }
 
 /// The verdict over a packet to a VIP that the host would answer: nothing is answered while all

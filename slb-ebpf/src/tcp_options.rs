@@ -1,5 +1,11 @@
-//! Options of a TCP header (RFC 9293 section 3.1), changed in place: the MSS is lowered, timestamps
-//! become no-operations. The header keeps its length.
+//! Options of a TCP header (RFC 9293 section 3.1), read, or changed in place: the MSS is lowered,
+//! timestamps become no-operations, selective acknowledgements are renumbered. The header keeps its
+//! length.
+
+mod offered;
+mod sack;
+
+pub use offered::{Offered, read, read_one};
 
 use crate::checksum::Delta;
 
@@ -11,6 +17,7 @@ pub const BUFFER: usize = 64;
 const END: u8 = 0;
 const NO_OPERATION: u8 = 1;
 const MSS: u8 = 2;
+const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 const TIMESTAMPS_LENGTH: usize = 10;
 
@@ -49,15 +56,25 @@ pub struct Wish {
     pub mss: Mss,
     /// Timestamps.
     pub timestamps: Timestamps,
+    /// What is taken off the numbers in selective acknowledgements (RFC 2018), instead of the rest:
+    /// no SYN has such.
+    pub sack: u32,
 }
+
+/// Of a packed wish: it is about selective acknowledgements.
+const OF_SACK: u64 = 1 << 63;
 
 impl Wish {
     /// Nothing.
-    pub const NONE: Self = Self { mss: Mss { limit: 0, less: 0 }, timestamps: Timestamps::Keep };
+    pub const NONE: Self =
+        Self { mss: Mss { limit: 0, less: 0 }, timestamps: Timestamps::Keep, sack: 0 };
 
     /// As one number.
     #[inline(always)]
     pub const fn pack(self) -> u64 {
+        if self.sack != 0 {
+            return OF_SACK | self.sack as u64;
+        }
         let strip = matches!(self.timestamps, Timestamps::Strip) as u64;
         strip << 32 | (self.mss.limit as u64) << 16 | self.mss.less as u64
     }
@@ -65,8 +82,28 @@ impl Wish {
     /// From one number.
     #[inline(always)]
     pub const fn unpack(wish: u64) -> Self {
+        if wish & OF_SACK != 0 {
+            return Self { sack: wish as u32, ..Self::NONE };
+        }
         let timestamps = if wish >> 32 == 0 { Timestamps::Keep } else { Timestamps::Strip };
-        Self { mss: Mss { limit: (wish >> 16) as u16, less: wish as u16 }, timestamps }
+        let mss = Mss { limit: (wish >> 16) as u16, less: wish as u16 };
+        Self { mss, timestamps, sack: 0 }
+    }
+}
+
+/// Kind and size of the option at `at`; `None`: there is none that can be read.
+#[inline(always)]
+fn option(options: &[u8; BUFFER], at: usize, length: usize) -> Option<(u8, usize)> {
+    if at + 1 >= length || at >= LONGEST {
+        return None;
+    }
+    let kind = options[at & (BUFFER - 1)];
+    let size = usize::from(options[(at + 1) & (BUFFER - 1)]);
+    match kind {
+        NO_OPERATION => Some((NO_OPERATION, 1)),
+        END => None,
+        _ if size < 2 || at + size > length => None,
+        kind => Some((kind, size)),
     }
 }
 
@@ -79,19 +116,15 @@ pub fn edit_one(
     length: usize,
     wish: Wish,
 ) -> (usize, Delta) {
-    let nothing = (LONGEST, Delta::NONE);
-    if at + 1 >= length || at >= LONGEST {
-        return nothing;
-    }
-    let kind = options[at & (BUFFER - 1)];
-    if kind == NO_OPERATION {
-        return (at + 1, Delta::NONE);
-    }
-    let size = usize::from(options[(at + 1) & (BUFFER - 1)]);
-    if kind == END || size < 2 || at + size > length {
-        return nothing;
-    }
+    let (kind, size) = match option(options, at, length) {
+        Some((NO_OPERATION, _)) => return (at + 1, Delta::NONE),
+        Some(option) => option,
+        None => return (LONGEST, Delta::NONE),
+    };
     let mut delta = Delta::NONE;
+    if kind == SACK {
+        return (at + size, sack::renumber(options, at + 2, at + size, wish.sack));
+    }
     if kind == MSS && size == 4 {
         let announced = u16::from_be_bytes([
             options[(at + 2) & (BUFFER - 1)],

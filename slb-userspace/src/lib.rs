@@ -5,6 +5,7 @@ pub mod blackholes;
 pub mod bpf;
 pub mod cli;
 pub mod config;
+pub mod cookies;
 pub mod daemon;
 pub mod drains;
 pub mod expiry;

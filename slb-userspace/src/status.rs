@@ -83,6 +83,11 @@ pub fn status(view: &View<'_>, reconciler: &Reconciler) -> Result<Status, Error>
                     vips: instance.vips.clone(),
                     specification: instance.specification.name.clone(),
                     enabled: instance.enabled,
+                    flooded_vips: reconciler
+                        .kernel()
+                        .flooded(&instance.vips)
+                        .map(|(vip, _)| vip)
+                        .collect(),
                     listeners: instance
                         .listeners
                         .iter()

@@ -64,6 +64,8 @@ pub struct Packet {
     pub sequence: u32,
     /// TCP: acknowledgement number, whether the flag is set or not.
     pub acknowledgement: u32,
+    /// TCP: receive window, not scaled.
+    pub window: u16,
     /// What the transport carries.
     pub payload: Vec<u8>,
     /// Zero bytes behind the packet that bring the frame to Ethernet's least length.
@@ -134,6 +136,7 @@ impl Packet {
             transport,
             sequence: CLIENT_START,
             acknowledgement: BACKEND_START,
+            window: 4096,
             payload: Vec::new(),
             padding: 0,
         }
@@ -284,7 +287,7 @@ impl Packet {
         let (source, destination) = (self.source.port(), self.destination.port());
         match &self.transport {
             Transport::Tcp { flags, options } => {
-                let mut header = TcpHeader::new(source, destination, self.sequence, 4096);
+                let mut header = TcpHeader::new(source, destination, self.sequence, self.window);
                 header.acknowledgment_number = self.acknowledgement;
                 header.fin = flags & flags::FIN != 0;
                 header.syn = flags & flags::SYN != 0;

@@ -108,7 +108,8 @@ impl Translation {
         Self(self.0 & !(0xff << 56) | (marks as u64) << 56)
     }
 
-    /// What is added to the backend's sequence numbers toward the client, host byte order.
+    /// What is added to the backend's sequence numbers toward the client, host byte order; while
+    /// [`mark::WAITING`] is set, the cookie that the client was given.
     #[inline(always)]
     pub const fn delta(self) -> u32 {
         self.0 as u32

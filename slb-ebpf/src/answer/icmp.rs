@@ -128,7 +128,7 @@ pub(super) fn trim(context: &XdpContext, length: usize) -> Option<()> {
 
 /// Swaps the Ethernet addresses.
 #[inline(always)]
-pub(super) fn turn_round(frame: Frame) -> Option<()> {
+pub fn turn_round(frame: Frame) -> Option<()> {
     let header = frame.place::<Ethernet>(0).ok()?;
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe {

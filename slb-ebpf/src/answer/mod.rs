@@ -9,6 +9,8 @@ mod icmp;
 mod limit;
 mod reset;
 
+pub use self::icmp::turn_round;
+
 use aya_ebpf::programs::XdpContext;
 use slb_common::{Answer, Verdict, service::SERVICE_SILENT};
 

@@ -6,9 +6,11 @@ use super::{Refused, icmp};
 use crate::{
     checksum::fold,
     connections::tcp_state::tcp,
+    handover,
     headers::Tcp,
     packet::Frame,
     parse::{self, TCP},
+    pipeline::Look,
 };
 
 /// Turns a segment into the RST to it.
@@ -35,17 +37,29 @@ pub(super) fn make<const W: usize>(context: &XdpContext, packet: &Refused) -> Op
     Some(())
 }
 
+/// The number that the sender of a SYN expects, as on the wire: 0, unless a cookie has told it
+/// another.
+#[inline(always)]
+fn expected() -> u32 {
+    if handover::look() != Look::Proven {
+        return 0;
+    }
+    let (_, cookie, _) = handover::told();
+    cookie.wrapping_add(1).to_be()
+}
+
 /// The header of the RST to a segment; `payload` counts its header too.
 #[inline(always)]
 fn answer_to(segment: &Tcp, payload: u16) -> Tcp {
     let header_length = u16::from(segment.length >> 4) * 4;
     let marks = u32::from(segment.flags & tcp::SYN != 0) + u32::from(segment.flags & tcp::FIN != 0);
     let length = u32::from(payload.wrapping_sub(header_length)) + marks;
+    let expected = if segment.flags & tcp::SYN != 0 { expected() } else { 0 };
     let (sequence, acknowledgement, flags) = if segment.flags & tcp::ACK != 0 {
         (segment.acknowledgement, 0, tcp::RST)
     } else {
         let next = u32::from_be(segment.sequence).wrapping_add(length);
-        (0, next.to_be(), tcp::RST | tcp::ACK)
+        (expected, next.to_be(), tcp::RST | tcp::ACK)
     };
     Tcp {
         source: segment.destination,

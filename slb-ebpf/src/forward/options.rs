@@ -25,7 +25,7 @@ pub fn edit<const W: usize>(
     if let Some(service) = service_of(entry.service()) {
         let wish = syn::wish::<W>(service, side, entry.translation.mode(), flags);
         if wish != Wish::NONE {
-            verified::edit_syn(context, transport, wish.pack());
+            verified::edit_options(context, transport, wish.pack());
         }
     }
     if toa::due(entry, side, flags, &packet.network, hop) {

@@ -32,7 +32,7 @@ pub fn wish<const W: usize>(service: &Service, side: Side, mode: u8, flags: u8) 
         0 => Timestamps::Keep,
         _ => Timestamps::Strip,
     };
-    Wish { mss: Mss { limit: service.mss, less }, timestamps }
+    Wish { mss: Mss { limit: service.mss, less }, timestamps, sack: 0 }
 }
 
 /// Edits the options of the segment whose header begins at `transport`.

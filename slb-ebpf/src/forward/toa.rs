@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use slb_common::{
-    connection::{endpoint_address, endpoint_port, mark},
+    connection::{endpoint_address, endpoint_port, flag, mark},
     next_hop::NextHop,
     service::mode,
 };
@@ -15,10 +15,10 @@ use super::SCRATCH_BYTES;
 use crate::{
     checksum::Delta,
     connections::{lookup::Entry, store::Side, tcp_state::tcp},
-    headers::{Ipv4, Ipv6, Tcp, ToaAddress, ToaHead},
+    headers::{Tcp, ToaAddress, ToaHead},
     maps::SCRATCH,
     packet::{Frame, Short, unknown},
-    parse::{Network, TCP},
+    parse::{self, Network, TCP},
 };
 
 /// Kind of the option: one of those for experiments, and what everybody uses for this.
@@ -57,7 +57,9 @@ pub const fn due<const W: usize>(
 #[inline(always)]
 pub fn note_reply<const W: usize>(entry: &Entry<W>, side: Side, flags: u8) {
     let marks = entry.translation.marks();
-    if side == Side::Vip || marks & mark::TOA == 0 || flags & tcp::SYN != 0 {
+    // The first segment of a spliced connection stands for the backend's SYN-ACK.
+    let first = marks & mark::SPLICED != 0 && entry.control.flags() & flag::ANSWERED == 0;
+    if side == Side::Vip || marks & mark::TOA == 0 || flags & tcp::SYN != 0 || first {
         return;
     }
     let left = marks & !mark::TOA;
@@ -98,7 +100,7 @@ pub fn insert<const W: usize>(
     }
     let frame = Frame::of(context);
     let delta = write(frame, head as usize, client)?;
-    lengthen::<W>(frame, network, added)?;
+    parse::lengthen::<W>(frame, network, added)?;
     let header = frame.place::<Tcp>(transport)?;
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe {
@@ -146,27 +148,4 @@ fn write<const W: usize>(frame: Frame, at: usize, client: &[u64; W]) -> Result<D
         .replace16(0, u16::from_ne_bytes([head.kind, head.length]))
         .replace16(0, head.port)
         .replace_address([0; 2], address))
-}
-
-/// Has the network header count the bytes of the option.
-#[inline(always)]
-fn lengthen<const W: usize>(frame: Frame, at: usize, added: u16) -> Result<(), Short> {
-    if W == 1 {
-        let header = frame.place::<Ipv4>(at)?;
-        // SAFETY: `place` has checked that the header lies in the frame.
-        unsafe {
-            let old = (*header).total_length;
-            let new = (u16::from_be(old).wrapping_add(added)).to_be();
-            (*header).total_length = new;
-            (*header).checksum = Delta::NONE.replace16(old, new).apply((*header).checksum);
-        }
-    } else {
-        let header = frame.place::<Ipv6>(at)?;
-        // SAFETY: as above.
-        unsafe {
-            let old = u16::from_be((*header).payload_length);
-            (*header).payload_length = old.wrapping_add(added).to_be();
-        }
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use slb_common::Verdict;
 
 use super::{Addresses, Fragment, Network, Part};
 use crate::{
-    checksum::fold,
+    checksum::{Delta, fold},
     headers::Ipv4,
     packet::{Frame, Short, Step},
 };
@@ -106,6 +106,20 @@ pub fn write(
     let header = Ipv4 { checksum: !fold(header.sum()), ..header };
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe { place.write(header) };
+    Ok(())
+}
+
+/// Has the header count so many bytes more, modulo 2¹⁶.
+#[inline(always)]
+pub fn lengthen(frame: Frame, at: usize, added: u16) -> Result<(), Short> {
+    let header = frame.place::<Ipv4>(at)?;
+    // SAFETY: `place` has checked that the header lies in the frame.
+    unsafe {
+        let old = (*header).total_length;
+        let new = u16::from_be(old).wrapping_add(added).to_be();
+        (*header).total_length = new;
+        (*header).checksum = Delta::NONE.replace16(old, new).apply((*header).checksum);
+    }
     Ok(())
 }
 

@@ -66,6 +66,18 @@ pub struct Behind {
     pub fragment: Fragment,
 }
 
+/// Has the header count so many bytes more, modulo 2¹⁶.
+#[inline(always)]
+pub fn lengthen(frame: Frame, at: usize, added: u16) -> Result<(), Short> {
+    let header = frame.place::<Ipv6>(at)?;
+    // SAFETY: `place` has checked that the header lies in the frame.
+    unsafe {
+        let old = u16::from_be((*header).payload_length);
+        (*header).payload_length = old.wrapping_add(added).to_be();
+    }
+    Ok(())
+}
+
 /// What lies behind all headers of the packet at `at`.
 #[inline(always)]
 pub fn behind(frame: Frame, at: usize, first: u8) -> Step<Behind> {

@@ -60,6 +60,12 @@ pub fn write<const W: usize>(
     }
 }
 
+/// Has the header count so many bytes more behind it; modulo 2¹⁶, so that they may be fewer.
+#[inline(always)]
+pub fn lengthen<const W: usize>(frame: Frame, at: usize, added: u16) -> Result<(), Short> {
+    if W == 1 { ipv4::lengthen(frame, at, added) } else { ipv6::lengthen(frame, at, added) }
+}
+
 /// True for sources that no packet may come from.
 #[inline(always)]
 pub const fn martian<const W: usize>(source: [u64; 2]) -> bool {

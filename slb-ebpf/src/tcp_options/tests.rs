@@ -8,7 +8,7 @@ use super::*;
 fn edited(bytes: &[u8], mss: Mss, timestamps: Timestamps) -> (Vec<u8>, Delta) {
     let mut buffer = [0xee; BUFFER];
     buffer[..bytes.len()].copy_from_slice(bytes);
-    let wish = Wish { mss, timestamps };
+    let wish = Wish { mss, timestamps, sack: 0 };
     assert_eq!(Wish::unpack(wish.pack()), wish);
     let delta = edit(|at| edit_one(&mut buffer, at, bytes.len(), wish));
     assert!(buffer[bytes.len()..].iter().all(|byte| *byte == 0xee), "nothing behind changes");
@@ -63,6 +63,64 @@ fn timestamps_become_no_operations_and_nothing_else_does() {
     assert_eq!(bytes, after.options.as_slice());
     let (bytes, _) = edited(before.options.as_slice(), Mss::default(), Timestamps::Keep);
     assert_eq!(bytes, before.options.as_slice());
+}
+
+/// The same bytes in a buffer, read.
+fn offered(bytes: &[u8]) -> Offered {
+    let mut buffer = [0xee; BUFFER];
+    buffer[..bytes.len()].copy_from_slice(bytes);
+    read(|at, offered| {
+        assert_eq!(Offered::unpack(offered.pack()), offered);
+        read_one(&buffer, at, bytes.len(), offered)
+    })
+}
+
+#[test]
+fn what_a_syn_offers_is_read_wherever_it_stands() {
+    use TcpOptionElement::*;
+    let linux = [
+        MaximumSegmentSize(1460),
+        SelectiveAcknowledgementPermitted,
+        Timestamp(1, 2),
+        Noop,
+        WindowScale(7),
+    ];
+    let all = Offered { mss: 1460, scale: Some(7), sack: true };
+    assert_eq!(offered(header(&linux).options.as_slice()), all);
+    let mut turned = linux;
+    turned.reverse();
+    assert_eq!(offered(header(&turned).options.as_slice()), all);
+    assert_eq!(offered(&[]), Offered::NOTHING);
+    let scale = |scale| offered(header(&[WindowScale(scale)]).options.as_slice()).scale;
+    assert_eq!((scale(0), scale(14), scale(200)), (Some(0), Some(14), Some(14)));
+    assert_eq!(offered(&[2, 4, 5, 0xb4, 3, 9, 1, 1]).scale, None, "a length that lies");
+}
+
+#[test]
+fn selective_acknowledgements_are_renumbered_and_nothing_else_is() {
+    use TcpOptionElement::*;
+    for (first, more) in [
+        ((5, 10), [None, None, None]),
+        ((u32::MAX, 3), [Some((7, 9)), None, None]),
+        ((1, 2), [Some((3, 4)), Some((5, 6)), Some((7, 8))]),
+    ] {
+        let moved = |(from, to): (u32, u32)| (from.wrapping_sub(6), to.wrapping_sub(6));
+        let blocks = |first, more| header(&[Noop, Noop, SelectiveAcknowledgement(first, more)]);
+        let before = blocks(first, more);
+        let after = blocks(moved(first), more.map(|block| block.map(moved)));
+        let mut buffer = [0xee; BUFFER];
+        let bytes = before.options.as_slice();
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        let wish = Wish { sack: 6, ..Wish::NONE };
+        assert_eq!(Wish::unpack(wish.pack()), wish);
+        let delta = edit(|at| edit_one(&mut buffer, at, bytes.len(), wish));
+        assert_eq!(&buffer[..bytes.len()], after.options.as_slice());
+        let sum = |header: &TcpHeader| {
+            let sum = header.calc_checksum_ipv4_raw([10, 0, 0, 1], [10, 0, 0, 2], &[]).unwrap();
+            u16::from_ne_bytes(sum.to_be_bytes())
+        };
+        assert_eq!(delta.apply(sum(&before)), sum(&after));
+    }
 }
 
 #[test]

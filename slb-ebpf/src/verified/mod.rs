@@ -17,7 +17,7 @@ pub use admission::{enter, enter_client, leave_client, meter, reserve, room, tak
 pub use ending::{adjust, close, untie};
 pub use fragments::{may_carry, recall, remember};
 pub use full_nat::{assign_port, claim_port, release_port, take_port};
-pub use options::{edit_option, edit_syn, insert_toa};
+pub use options::{edit_option, edit_options, insert_toa, read_option};
 pub use parsing::{checksum_over, server_id, skip_extensions, skip_tags, sum_words};
 pub use slow_path::{choose, give_back, rank, schedule};
 pub use table::{attempt, locate, sight};

@@ -7,22 +7,24 @@ use crate::{
     checksum::Delta,
     forward::{syn, toa},
     packet::unknown,
+    syn_defence::offer,
+    tcp_options::Offered,
 };
 
-/// Edits the options of a SYN: [`syn::edit`].
+/// Edits the options of a segment: [`syn::edit`].
 #[inline(always)]
-pub fn edit_syn(context: &XdpContext, transport: u16, wish: u64) {
-    unknown(u64::from(global_edit_syn(context.ctx, u32::from(transport), wish)));
+pub fn edit_options(context: &XdpContext, transport: u16, wish: u64) {
+    unknown(u64::from(global_edit_options(context.ctx, u32::from(transport), wish)));
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn global_edit_syn(context: *mut xdp_md, transport: u32, wish: u64) -> u32 {
+extern "C" fn global_edit_options(context: *mut xdp_md, transport: u32, wish: u64) -> u32 {
     let context = XdpContext::new(context);
     u32::from(syn::edit(&context, transport as usize, wish).is_ok())
 }
 
-/// Edits one option of a SYN: [`syn::edit_loaded`].
+/// Edits one option of a segment: [`syn::edit_loaded`].
 #[inline(always)]
 pub fn edit_option(at: usize, length: usize, wish: u64) -> (usize, Delta) {
     let packed = unknown(global_edit_option(at as u32, length as u32, wish));
@@ -34,6 +36,21 @@ pub fn edit_option(at: usize, length: usize, wish: u64) -> (usize, Delta) {
 extern "C" fn global_edit_option(at: u32, length: u32, wish: u64) -> u64 {
     let (next, delta) = syn::edit_loaded(at as usize & 0xff, length as usize & 0xff, wish);
     delta.sum() << 8 | next as u64 & 0xff
+}
+
+/// Reads one option of a SYN: [`offer::read_loaded`].
+#[inline(always)]
+pub fn read_option(at: usize, length: usize, offered: Offered) -> (usize, Offered) {
+    let packed = unknown(global_read_option(at as u32, length as u32, offered.pack()));
+    ((packed & 0xff) as usize, Offered::unpack(packed >> 8))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn global_read_option(at: u32, length: u32, offered: u64) -> u64 {
+    let offered = Offered::unpack(offered);
+    let (next, offered) = offer::read_loaded(at as usize & 0xff, length as usize & 0xff, offered);
+    offered.pack() << 8 | next as u64 & 0xff
 }
 
 /// Puts the client's endpoint into a segment: [`toa::insert`].

@@ -64,6 +64,7 @@ pub(crate) fn status() -> Status {
             vips: vec![address("10.0.0.100"), address("fd00::100")],
             specification: "shared".to_owned(),
             enabled: true,
+            flooded_vips: Vec::new(),
             listeners: vec![web, dns],
         }],
     }

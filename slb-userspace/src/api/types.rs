@@ -66,6 +66,9 @@ pub struct InstanceStatus {
     /// False: stopped.
     #[serde(default = "enabled")]
     pub enabled: bool,
+    /// VIPs under a SYN flood: SYNs to them are answered by cookies or challenges.
+    #[serde(default)]
+    pub flooded_vips: Vec<IpAddr>,
     /// Its listeners, in file order.
     pub listeners: Vec<ListenerStatus>,
 }

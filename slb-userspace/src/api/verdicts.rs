@@ -44,6 +44,8 @@ pub enum VerdictAction {
     Pass,
     /// Rewritten and sent.
     Forward,
+    /// Became the answer to itself.
+    Answer,
     /// Thrown away.
     Drop,
 }
@@ -54,6 +56,7 @@ impl VerdictCount {
         let action = match verdict.action() {
             Action::Pass => VerdictAction::Pass,
             Action::Forward => VerdictAction::Forward,
+            Action::Answer => VerdictAction::Answer,
             Action::Drop | Action::Refuse | Action::HandOver => VerdictAction::Drop,
         };
         let manual = sentence(verdict.manual());
@@ -80,6 +83,7 @@ impl VerdictAction {
         match self {
             Self::Pass => "pass",
             Self::Forward => "forward",
+            Self::Answer => "answer",
             Self::Drop => "drop",
         }
     }

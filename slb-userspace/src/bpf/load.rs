@@ -58,7 +58,7 @@ pub(super) const SIZED: [(&str, SizeOf); 32] = [
 ];
 
 /// Every map that outlives the daemon.
-pub const PINNED: [&str; 43] = [
+pub const PINNED: [&str; 45] = [
     "META",
     "CONNECTIONS4",
     "CONNECTIONS6",
@@ -102,6 +102,8 @@ pub const PINNED: [&str; 43] = [
     "FRAGMENTS",
     "ONE_PACKET_REPLIES",
     "CLIENT_WAYS",
+    "COOKIE_KEYS",
+    "CHALLENGED",
 ];
 
 /// Whether the maps are new.

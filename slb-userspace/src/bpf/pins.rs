@@ -214,11 +214,19 @@ fn on_bpf_fs(path: &Path) -> bool {
 /// # Errors
 /// `/dev/urandom` cannot be read.
 pub fn random_seed() -> Result<Seed, Error> {
-    let mut random = [[0_u64; 6]; 2];
+    Ok(Seed::new(random()?))
+}
+
+/// Words that nobody can guess.
+///
+/// # Errors
+/// The system's.
+pub fn random<T: Default + FromBytes + IntoBytes>() -> Result<T, Error> {
+    let mut random = T::default();
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(random.as_mut_bytes()))
         .map_err(|error| Error::System { call: "reading /dev/urandom", error })?;
-    Ok(Seed::new(random))
+    Ok(random)
 }
 
 /// Reads the only element of an array.

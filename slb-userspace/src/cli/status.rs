@@ -28,6 +28,12 @@ fn problems(status: &Status) -> Vec<String> {
         let why = interface.problem.as_deref().map(|why| format!(": {}", printable(why)));
         found.push(format!("the data plane is not attached to {name}{}", why.unwrap_or_default()));
     }
+    for instance in &status.instances {
+        for vip in &instance.flooded_vips {
+            let name = &instance.name;
+            found.push(format!("{vip} of {name} is under a SYN flood: SYNs get cookies"));
+        }
+    }
     for (instance, listener) in status.listeners() {
         if !(instance.enabled && listener.enabled) {
             continue;

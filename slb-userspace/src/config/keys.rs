@@ -132,7 +132,7 @@ pub(super) static DATAPLANE: TableKeys = TableKeys {
         key("max_acl_entries", Integer(1024, 16_000_000), Means("200_000"),
             "entries of all ACLs and SYN defence exemptions together"),
         key("cookie_key_file", Text("an absolute path"), Then("a key of its own"),
-            "key of SYN cookies; nodes that share it accept each other's"),
+            "file with 32 hexadecimal digits, the key of SYN cookies; nodes that share it accept each other's"),
     ],
 };
 

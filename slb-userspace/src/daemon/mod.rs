@@ -4,6 +4,7 @@
 mod blackholes;
 mod changes;
 mod differences;
+mod floods;
 mod host;
 mod known;
 mod lifetimes;
@@ -127,7 +128,11 @@ async fn listen(state: &mut State, inbox: &mut Inbox) -> anyhow::Result<()> {
                 state.end_drained();
             }
             _ = sweep.tick() => state.sweep().await,
-            _ = holes.tick() => state.look_for_blackholes(),
+            _ = holes.tick() => {
+                state.look_for_blackholes();
+                state.renew_cookie_keys();
+                state.look_for_floods();
+            }
             _ = ramp.tick(), if state.ramps.ramping() => state.reconcile_or_log(),
             _ = hangup.recv() => match changes::reload(state).await {
                 Ok(report) => tracing::info!(changes = report.changes.len(), "reloaded"),

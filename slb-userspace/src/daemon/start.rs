@@ -1,6 +1,10 @@
 //! From a configuration to a running data plane, and back to none.
 
-use std::{collections::HashMap, os::unix::net::UnixStream, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    os::unix::net::UnixStream,
+    path::Path,
+};
 
 use anyhow::Context;
 use tokio::{
@@ -9,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    host,
+    floods, host,
     known::{last_hops, last_known},
     state::State,
     tunnels,
@@ -114,6 +118,7 @@ impl Start<'_> {
         let resolver = Resolver::start(senders.hops, senders.client_hop_sender)?;
         // Before any service that needs them.
         let locals = reconciler.set_locals(&configured.dataplane.local_addresses);
+        let secret = floods::secret(&configured, reconciler.kernel())?;
         let desired = desired(&config, &circumstances);
         let ramps = Ramps::standing(&desired);
         reconciler.apply(desired, &circumstances.hops).context("the first plan")?;
@@ -138,6 +143,8 @@ impl Start<'_> {
             locals,
             reconciler,
             blackholes: Blackholes::default(),
+            secret,
+            flooded: BTreeSet::new(),
             drains,
             drain_timeouts: HashMap::new(),
             resets,
@@ -148,6 +155,7 @@ impl Start<'_> {
             host_problems: Vec::new(),
             _lock: lock,
         };
+        state.renew_cookie_keys();
         state.follow_drains();
         state.follow_config().await;
         Ok(state)

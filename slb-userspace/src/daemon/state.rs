@@ -13,6 +13,7 @@ use crate::{
     api::InterfaceStatus,
     blackholes::Blackholes,
     config::model::{Backend, Config, Instance, Listener, XdpMode},
+    cookies::Secret,
     drains::{Drains, now_ms},
     health::{Change, Checker, Target, TargetKey},
     maps::Operation,
@@ -53,6 +54,10 @@ pub(super) struct State {
     pub(super) reconciler: Reconciler,
     /// VIPs to which nothing is let through.
     pub(super) blackholes: Blackholes,
+    /// What keys of SYN cookies are made of.
+    pub(super) secret: Secret,
+    /// VIPs whose SYNs are answered by cookies.
+    pub(super) flooded: BTreeSet<IpAddr>,
     /// What drains, and until when.
     pub(super) drains: Drains,
     /// How long connections of a service drain, by its id, as long as somebody remembers it.

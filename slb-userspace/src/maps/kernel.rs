@@ -8,6 +8,7 @@ use std::{
 
 use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuArray};
 use slb_common::{
+    cookie::CookieKeys,
     next_hop::NextHop,
     service::{
         AddressBitmap, BITMAP_WORDS, Backend, Gauges, Ring, Service, ServiceKey4, ServiceKey6,
@@ -48,6 +49,7 @@ pub struct Kernel {
     pub(super) vips: BpfHashMap<MapData, [u64; 2], u32>,
     pub(super) vip_states: Mapping<VipState>,
     pub(super) settings: Mapping<Settings>,
+    pub(super) cookie_keys: Mapping<CookieKeys>,
     count_backends: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_services: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     count_verdicts: PerCpuArray<MapData, u64>,
@@ -87,6 +89,7 @@ impl Kernel {
             vips: typed(object, "VIPS")?,
             vip_states: object.mapping("VIP_STATES", Access::Write)?,
             settings: object.mapping("SETTINGS", Access::Write)?,
+            cookie_keys: object.mapping("COOKIE_KEYS", Access::Write)?,
             count_backends: typed(object, "COUNT_BACKENDS")?,
             count_services: typed(object, "COUNT_SERVICES")?,
             count_verdicts: typed(object, "COUNT_VERDICTS")?,

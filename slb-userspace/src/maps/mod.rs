@@ -8,6 +8,7 @@
 mod admission;
 mod client_hops;
 mod contents;
+pub mod cookies;
 pub mod counters;
 pub mod kernel;
 mod lists;

@@ -1,10 +1,13 @@
 //! Whom a listener lets in and how much of him, as its services say it in the kernel.
 
 use slb_common::service::{
-    self, Bandwidth, Limits, SERVICE_ACL_ALLOWS, SERVICE_METERED, SERVICE_SHADOW, Service,
+    self, Bandwidth, Limits, SERVICE_ACL_ALLOWS, SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO,
+    SERVICE_METERED, SERVICE_SHADOW, Service,
 };
 
-use crate::config::model::{self, AccessList, AclKind, Backend, Family, Instance, Listener};
+use crate::config::model::{
+    self, AccessList, AclKind, Backend, Family, Instance, Listener, Protocol, SynDefenceMode,
+};
 
 /// Limits, bandwidth and lists of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Admission {
     pub acl: Option<AccessList>,
     /// Who never gets a cookie.
     pub exempt: Option<AccessList>,
+    /// Half-open connections of a VIP in a second from which on others do.
+    pub cookie_threshold: u32,
     /// The specification of its instance.
     pub instance_limits: Limits,
     /// The bandwidth of its instance.
@@ -54,15 +59,26 @@ pub(super) fn of(instance: &Instance, listener: &Listener, family: Family) -> Ad
     Admission {
         flags: flag(allows, SERVICE_ACL_ALLOWS)
             | flag(limits.shadow, SERVICE_SHADOW)
-            | flag(metered, SERVICE_METERED),
+            | flag(metered, SERVICE_METERED)
+            | defence(listener),
         limits: narrow(limits.max_connections, limits.cps),
         client_limits,
         client_prefix,
         bandwidth,
         acl: listener.acl.as_ref().map(|acl| acl.networks.clone()),
         exempt: (!exempt.is_empty()).then(|| exempt.clone()),
+        cookie_threshold: listener.syn_defence.threshold,
         instance_limits: narrow(instance.specification.max_connections, instance.specification.cps),
         instance_bandwidth,
+    }
+}
+
+/// When SYNs are answered by cookies.
+const fn defence(listener: &Listener) -> u32 {
+    match (listener.protocol, listener.syn_defence.mode) {
+        (Protocol::Udp, _) | (_, SynDefenceMode::Off) => 0,
+        (_, SynDefenceMode::Auto) => SERVICE_COOKIES_AUTO,
+        (_, SynDefenceMode::Always) => SERVICE_COOKIES_ALWAYS,
     }
 }
 
@@ -79,6 +95,7 @@ impl Admission {
         to.client_limits = self.client_limits;
         to.client_prefix = self.client_prefix;
         to.bandwidth = self.bandwidth;
+        to.cookie_threshold = self.cookie_threshold;
         (to.acl, to.exempt, to.instance) = (acl, exempt, instance);
     }
 
@@ -110,15 +127,29 @@ fn bytes(bandwidth: model::Bandwidth, one_sided: bool) -> Bandwidth {
 mod tests {
     use super::*;
 
+    /// With the SYN-flood defence off unless `listener` says otherwise.
     fn admissions(instance: &str, listener: &str) -> [Admission; 2] {
+        let defence = match listener.contains("syn_defence") {
+            true => "",
+            false => "syn_defence = { mode = \"off\" }",
+        };
         let text = format!(
             "[dataplane]\ninterfaces = [\"eth0\"]\n[[instance]]\nname = \"a\"\nvips = \
              [\"192.0.2.1\", \"fd00::1\"]\n{instance}\n[[instance.listener]]\nprotocol = \
-             \"tcp\"\nport = 80\n{listener}\nbackends = [{{ address = \"10.0.0.1\", port = 80 }}]\n"
+             \"tcp\"\nport = 80\n{listener}\n{defence}\nbackends = [{{ address = \"10.0.0.1\", port = 80 }}]\n"
         );
         let config = crate::config::load_str("test.toml", &text).expect("sound").config;
         let instance = &config.instances[0];
         [Family::V4, Family::V6].map(|family| of(instance, &instance.listeners[0], family))
+    }
+
+    #[test]
+    fn syn_defence_is_the_listeners_and_auto_by_default() {
+        let of = |listener| admissions("", listener).map(|one| (one.flags, one.cookie_threshold));
+        assert_eq!(of("syn_defence = {}"), [(SERVICE_COOKIES_AUTO, 10_000); 2]);
+        let always = "syn_defence = { mode = \"always\", threshold = 7 }";
+        assert_eq!(of(always), [(SERVICE_COOKIES_ALWAYS, 7); 2]);
+        assert_eq!(of("syn_defence = { mode = \"off\" }"), [(0, 10_000); 2]);
     }
 
     #[test]
@@ -138,7 +169,7 @@ mod tests {
     #[test]
     fn bandwidth_is_bytes_and_makes_a_service_metered() {
         let [none, _] = admissions("", "");
-        assert_eq!(none, Admission::default());
+        assert_eq!(none, Admission { cookie_threshold: 10_000, ..Admission::default() });
         let [own, _] = admissions("", "bandwidth = { in = \"8Mbit\" }");
         assert_eq!(own.bandwidth, Bandwidth { inbound: 1_000_000, outbound: 0 });
         assert_eq!(own.flags, SERVICE_METERED);

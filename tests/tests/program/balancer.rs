@@ -349,6 +349,7 @@ fn expected_action(verdict: Verdict, answer: Option<Answer>) -> Action {
         (_, slb_common::Action::Refuse) if answer.is_some_and(Answer::sent) => Action::Transmit,
         (_, slb_common::Action::Drop | slb_common::Action::Refuse) => Action::Drop,
         (_, slb_common::Action::Pass) => Action::Pass,
+        (_, slb_common::Action::Answer) => Action::Transmit,
         (_, slb_common::Action::Forward) => unreachable!("there are two of them"),
         (_, slb_common::Action::HandOver) => unreachable!("never counted"),
     }

@@ -10,6 +10,7 @@ use std::{
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use slb_common::{
     connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, endpoint},
+    cookie::CookieKeys,
     fragment::BUCKET_WORDS,
     next_hop::NextHop,
     one_packet::CLIENT_WAY_WORDS,
@@ -52,6 +53,8 @@ pub(crate) struct Loaded {
     cursors: Array<MapData, [u64; CURSOR_WORDS]>,
     local_ports_v4: HashMap<MapData, [u64; 2], u64>,
     local_ports_v6: HashMap<MapData, [u64; 6], u64>,
+    /// Clients that have passed a challenge.
+    pub(crate) challenged: HashMap<MapData, [u64; 2], u64>,
     /// Buckets of answers.
     answers: PerCpuArray<MapData, u64>,
     buckets: u32,
@@ -103,9 +106,11 @@ impl Loaded {
         let local_ports_v4 = HashMap::try_from(object.take_map("LOCAL_PORTS4").unwrap()).unwrap();
         let local_ports_v6 = HashMap::try_from(object.take_map("LOCAL_PORTS6").unwrap()).unwrap();
         let answers = PerCpuArray::try_from(object.take_map("ANSWER_BUCKETS").unwrap()).unwrap();
+        let challenged = HashMap::try_from(object.take_map("CHALLENGED").unwrap()).unwrap();
         Self {
             object,
             kernel,
+            challenged,
             templates_v4,
             templates_v6,
             cursors,
@@ -152,6 +157,9 @@ impl Loaded {
         clients.iter().for_each(|key| self.kernel.forget_client(key).unwrap());
         self.zero::<Settings>("SETTINGS");
         self.zero::<VipState>("VIP_STATES");
+        self.kernel.set_cookie_keys(&CookieKeys::default());
+        let remembered: Vec<_> = self.challenged.keys().map(Result::unwrap).collect();
+        remembered.iter().for_each(|key| self.challenged.remove(key).unwrap());
         self.zero::<u64>("SEQUENCES4");
         self.zero::<u64>("SEQUENCES6");
         self.zero::<LocalAddress>("LOCALS");

@@ -155,14 +155,8 @@ pub(super) fn mss_clamp(
 pub(super) fn syn_defence(table: &Table<'_>, report: &mut Report<'_>) -> SynDefence {
     let table = table.table("syn_defence", &SYN_DEFENCE, report);
     let exempt = table.get("exempt").and_then(|value| networks::networks(value, report));
-    let mode = table.word_or("mode", SynDefenceMode::WORDS, SynDefenceMode::Auto, report);
-    if let Some(value) = table.get("mode").filter(|_| mode == SynDefenceMode::Always) {
-        report
-            .warning(&value.span(), "syn_defence has no effect in this version")
-            .hint("limits and acl work; no flood ends established connections");
-    }
     SynDefence {
-        mode,
+        mode: table.word_or("mode", SynDefenceMode::WORDS, SynDefenceMode::Auto, report),
         threshold: table.integer_or("threshold", 10_000, report),
         exempt: networks::sorted(exempt.unwrap_or_default()),
     }

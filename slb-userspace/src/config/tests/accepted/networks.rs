@@ -79,7 +79,8 @@ fn syn_defence_has_a_mode_a_threshold_and_exemptions() {
             exempt: networks(["10.9.0.0/16", "fd09::/128"]).into(),
         }
     );
-    assert_eq!(listener("syn_defence = { mode = \"off\" }").syn_defence.mode, SynDefenceMode::Off);
+    let mode = |word| listener(&format!("syn_defence = {{ mode = {word:?} }}")).syn_defence.mode;
+    assert_eq!((mode("off"), mode("always")), (SynDefenceMode::Off, SynDefenceMode::Always));
 }
 
 #[test]

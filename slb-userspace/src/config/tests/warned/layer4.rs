@@ -19,17 +19,6 @@ fn an_allow_list_without_entries_is_a_warning() {
 }
 
 #[test]
-fn a_syn_defence_that_is_wanted_at_once_is_a_warning_as_long_as_there_is_none() {
-    let text = changed("mode = \"nat\"", "syn_defence = { mode = \"always\" }");
-    warned_once(
-        &text,
-        "\"always\"",
-        "syn_defence has no effect in this version",
-        "no flood ends established connections",
-    );
-}
-
-#[test]
 fn least_connections_with_persistence_is_a_warning() {
     for scheduler in ["wlc", "lc", "sed", "nq"] {
         let text = changed(
