@@ -94,7 +94,7 @@ pub struct ClientKey {
 )]
 #[repr(C)]
 pub struct ClientState {
-    /// Entries.
+    /// Connections: entries, closing ones not counted.
     pub entries: u64,
     /// [`Bucket`] of new connections.
     pub connections: u64,

@@ -94,7 +94,9 @@ verdicts! {
     PassNoConnection = "backend_no_connection", Pass;
     /// Too short to hold the headers that would tell whose it is.
     PassShort = "short_frame", Pass;
-    /// An ICMP error to a VIP that quotes none of its connections.
+    /// An ICMP error to a VIP that quotes none of its connections, or one about the outer header of a
+    /// tunnel that no client can be told of: too little of the inner packet is quoted, or it is none
+    /// that was sent.
     PassIcmpNoConnection = "icmp_no_connection", Pass;
 
     /// Rewritten and sent out of the interface it came by.

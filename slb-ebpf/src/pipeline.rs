@@ -155,10 +155,14 @@ fn balance<const W: usize, const RARE: bool>(
     if RARE && packet.network.fragment.first() {
         following::remember(Frame::of(context), packet, entry.seen.slot())?;
     }
+    let opened = look == Look::Opened;
+    if RARE && sequences::begins_another(Frame::of(context), packet, &entry, opened) {
+        stats::connection(entry.service(), entry.seen.slot());
+    }
     let later = RARE && packet.network.fragment.later();
-    if !later && sequences::note(Frame::of(context), packet, &entry, side, look == Look::Opened) {
+    if !later && sequences::note(Frame::of(context), packet, &entry, side, opened) {
         // Where nobody sees an answer, what opens a connection does not establish it as well.
-        let flags = if one_sided && look == Look::Opened { tcp::SYN } else { packet.ports.flags };
+        let flags = if one_sided && opened { tcp::SYN } else { packet.ports.flags };
         track(Maps, &entry, side, flags, now);
         entries::note_completed(packet, side, &entry);
     } else {

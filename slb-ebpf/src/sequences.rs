@@ -58,6 +58,27 @@ pub fn note<const W: usize>(
     true
 }
 
+/// True for a SYN that begins another connection than the entry's last SYN, in dr and tunnel: there
+/// nobody sees that the backend has refused or closed that one, so the client is on the same ports
+/// again. It goes where the entry leads, and may be forged: of what is established it changes nothing
+/// but this memory, by which its repetitions are known. `opened`: it has made the entry.
+#[inline(always)]
+pub fn begins_another<const W: usize>(
+    frame: Frame,
+    packet: &Packet<W>,
+    entry: &Entry<W>,
+    opened: bool,
+) -> bool {
+    let syn = packet.ports.flags & (tcp::SYN | tcp::ACK) == tcp::SYN;
+    if !syn || !mode::one_sided(entry.translation.mode()) {
+        return false;
+    }
+    let header = frame.read::<Tcp>(usize::from(packet.network.transport));
+    let Ok(Tcp { sequence, .. }) = header else { return false };
+    let begun = entry.translation.with_begun(u32::from_be(sequence));
+    begun != entry.translation && entry.line.swap_translation(entry.translation, begun) && !opened
+}
+
 /// The segment that a packet carries; parsing has seen that its header is sound.
 #[inline(always)]
 fn segment<const W: usize>(frame: Frame, packet: &Packet<W>) -> Result<Segment, Short> {

@@ -16,6 +16,8 @@ pub enum Trouble {
     PortUnreachable,
     /// No route.
     NetUnreachable,
+    /// A route, and nobody at its end.
+    HostUnreachable,
     /// TTL or hop limit ran out.
     TimeExceeded,
     /// The packet is longer than this MTU.
@@ -26,9 +28,10 @@ pub enum Trouble {
 
 impl Trouble {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::PortUnreachable,
         Self::NetUnreachable,
+        Self::HostUnreachable,
         Self::TimeExceeded,
         Self::TooBig(1400),
         Self::ParameterProblem,
@@ -39,6 +42,7 @@ impl Trouble {
         match self {
             Self::PortUnreachable => Icmpv4Type::DestinationUnreachable(Unreachable::Port),
             Self::NetUnreachable => Icmpv4Type::DestinationUnreachable(Unreachable::Network),
+            Self::HostUnreachable => Icmpv4Type::DestinationUnreachable(Unreachable::Host),
             Self::TimeExceeded => {
                 Icmpv4Type::TimeExceeded(icmpv4::TimeExceededCode::TtlExceededInTransit)
             }
@@ -58,6 +62,7 @@ impl Trouble {
         match self {
             Self::PortUnreachable => Icmpv6Type::DestinationUnreachable(Unreachable::Port),
             Self::NetUnreachable => Icmpv6Type::DestinationUnreachable(Unreachable::NoRoute),
+            Self::HostUnreachable => Icmpv6Type::DestinationUnreachable(Unreachable::Address),
             Self::TimeExceeded => {
                 Icmpv6Type::TimeExceeded(icmpv6::TimeExceededCode::HopLimitExceeded)
             }

@@ -64,6 +64,14 @@ pub enum Class {
     Closing,
 }
 
+impl Class {
+    /// True for the entries that limits of connections count.
+    #[inline(always)]
+    pub const fn limited(self) -> bool {
+        matches!(self, Self::Active | Self::Opening)
+    }
+}
+
 /// An entry's control word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Control(pub u64);

@@ -79,7 +79,8 @@ pub mod mark {
 /// How an entry's packets are rewritten.
 ///
 /// Bits: marks 8 | spare 8 | window shift 8 | mode 8 | sequence delta 32, the marks highest. In
-/// dr and tunnel the tick of the first packet stands in place of the delta.
+/// dr and tunnel the tick of the first packet stands in place of the delta, and what tells the last
+/// SYN from others in place of spare bits and window shift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Translation(pub u64);
 
@@ -126,6 +127,14 @@ impl Translation {
     #[inline(always)]
     pub const fn with_opened(self, tick: u32) -> Self {
         self.with_delta(tick, 0)
+    }
+
+    /// The same with a SYN of this sequence number as the last one: dr and tunnel. Half of the bits
+    /// are kept, which one of 65 536 others has in common with it.
+    #[inline(always)]
+    pub const fn with_begun(self, sequence: u32) -> Self {
+        let begun = (sequence ^ sequence >> 16) as u16;
+        Self(self.0 & !(0xffff << 40) | (begun as u64) << 40)
     }
 
     /// Tick of the first packet, in dr and tunnel.
@@ -188,5 +197,17 @@ mod tests {
             Translation::of_mode(3).with_marks(0x85).with_delta(0xdead_beef, -7).with_marks(5);
         assert_eq!((translation.mode(), translation.marks()), (3, 5));
         assert_eq!((translation.delta(), translation.window_shift()), (0xdead_beef, -7));
+    }
+
+    #[test]
+    fn a_translation_tells_one_syn_from_the_next_and_keeps_the_rest() {
+        let first = Translation::of_mode(2).with_marks(0x85).with_opened(0xdead_beef);
+        for other in [0, 1, 0xffff, 0x0001_0000, 0x8000_0000, u32::MAX - 1] {
+            let before = first.with_begun(0x1234_5678);
+            assert_ne!(before.with_begun(other), before, "{other:#x}");
+            assert_eq!(before.with_begun(other).with_begun(0x1234_5678), before);
+            let begun = before.with_begun(other);
+            assert_eq!((begun.mode(), begun.marks(), begun.opened()), (2, 0x85, 0xdead_beef));
+        }
     }
 }

@@ -62,16 +62,17 @@ pub fn enter(key: &ClientKey, limits: Limits, shadow: bool) -> Entered {
     Entered::Counted
 }
 
-/// Counts one less.
+/// Adds `delta` to the connections of a client's prefix: one that closes is counted no more, one
+/// that goes on after a RST, which must have been forged, is counted again, whatever the limit.
 #[inline(always)]
-pub fn leave(key: &ClientKey) {
+pub fn count(key: &ClientKey, delta: i64) {
     let Some(state) = CLIENTS.get_ptr_mut(key) else { return };
     // SAFETY: as in `enter`.
     unsafe {
         let entries = &raw mut (*state).entries;
         // One that was evicted and came again knows nothing of the connections before.
-        if atomic::load(entries) as i64 > 0 {
-            atomic::fetch_add(entries, u64::MAX);
+        if delta > 0 || atomic::load(entries) as i64 > 0 {
+            atomic::fetch_add(entries, delta as u64);
         }
     }
 }
@@ -81,7 +82,7 @@ pub fn leave(key: &ClientKey) {
 pub fn untie<const W: usize>(line: Line<W>, prefix: u8) {
     let service = endpoint_extra(&line.endpoint(offset::vip::<W>()));
     let client = endpoint_address(&line.endpoint(offset::CLIENT));
-    verified::leave_client(service, prefix, W == 1, client);
+    verified::count_client(service, prefix, W == 1, client, -1);
 }
 
 /// The key of a client.

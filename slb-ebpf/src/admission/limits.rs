@@ -72,7 +72,7 @@ pub fn leave(id: u16, service: &Service, ticket: Ticket, client: [u64; 2], made:
         unsafe { super::reserve::give_back(meter) };
     }
     if ticket.0 & CLIENT != 0 && !made {
-        verified::leave_client(id, ticket.prefix(), service.family == 4, client);
+        verified::count_client(id, ticket.prefix(), service.family == 4, client, -1);
     }
 }
 

@@ -1,29 +1,19 @@
 //! ICMP errors (RFC 792, RFC 1191, RFC 4443): new headers before the start of the packet that they
 //! are about.
 
-use aya_ebpf::{
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
-    programs::XdpContext,
-};
+use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 use slb_common::{Answer, vip::interface_key};
 
 use super::Refused;
 use crate::{
-    checksum::fold,
+    forward::message,
     handover,
     headers::{Ethernet, Icmp, Ipv4, VlanTag},
     maps::ADDRESSES,
     packet::Frame,
-    parse::{self, Addresses, icmp, ipv4},
+    parse::{Addresses, icmp, ipv4},
     services,
-    verified::checksum_over,
 };
-
-/// What is quoted of a packet over IPv4: its header, options included, and enough of its payload
-/// for every header of TCP.
-const QUOTE_V4: usize = 128;
-/// What is quoted over IPv6: as much as the least MTU of 1280 bytes takes.
-const QUOTE_V6: usize = 1232;
 
 /// Turns a packet into an ICMP error about it.
 #[inline(always)]
@@ -36,13 +26,10 @@ pub(super) fn make<const W: usize>(
     let header = header::<W>(Frame::of(context), at, answer)?;
     let source = source::<W>(context, packet, answer)?;
     let addresses = Addresses { source, destination: packet.addresses.source };
-    // Whole words, so that the checksum has no half of one at its end.
-    let most = if W == 1 { QUOTE_V4 } else { QUOTE_V6 };
-    let whole = packet.network.length as usize & !3;
-    let quoted = if whole < most { whole } else { most };
-    trim(context, at + quoted)?;
+    let quoted = message::quoted::<W>(packet.network.length as usize);
+    message::trim(context, at + quoted)?;
     let before = Before::read(Frame::of(context), packet.link.tags())?;
-    let inserted = parse::fixed_length::<W>() + size_of::<Icmp>();
+    let inserted = message::headers::<W>();
     // SAFETY: the helper checks head room; it invalidates pointers, of which none is kept.
     if unsafe { bpf_xdp_adjust_head(context.ctx, -(inserted as i32)) } != 0 {
         return None;
@@ -50,23 +37,7 @@ pub(super) fn make<const W: usize>(
     let frame = Frame::of(context);
     before.write(frame)?;
     turn_round(frame)?;
-    let length = size_of::<Icmp>() + quoted;
-    let start = at + parse::fixed_length::<W>();
-    let protocol = icmp::protocol::<W>();
-    parse::write::<W>(frame, at, &addresses, (0, protocol), length as u16).ok()?;
-    // The checksum of ICMPv6 covers the addresses, that of ICMP does not.
-    let mut sum = match W {
-        1 => 0,
-        _ => parse::pseudo_sum(&addresses, protocol, length as u16),
-    };
-    let place = frame.place::<Icmp>(start).ok()?;
-    // SAFETY: `place` has checked that the header lies in the frame.
-    unsafe { place.write(header) };
-    sum += checksum_over(frame, start, length);
-    let place = Frame::of(context).place::<Icmp>(start).ok()?;
-    // SAFETY: as above.
-    unsafe { (*place).checksum = !fold(sum) };
-    Some(())
+    message::write::<W>(context, at, &addresses, header, quoted)
 }
 
 /// The ICMP header, its checksum left out; `None`: nobody is told.
@@ -116,14 +87,6 @@ fn source<const W: usize>(
         }
     }
     services::vip_state(asked).map(|_| asked)
-}
-
-/// Cuts the end of the frame off; it may move, so nothing read before counts.
-#[inline(always)]
-pub(super) fn trim(context: &XdpContext, length: usize) -> Option<()> {
-    let change = length as i32 - Frame::of(context).length() as i32;
-    // SAFETY: the helper checks its argument; it invalidates pointers, of which none is kept.
-    (change <= 0 && unsafe { bpf_xdp_adjust_tail(context.ctx, change) } == 0).then_some(())
 }
 
 /// Swaps the Ethernet addresses.

@@ -6,6 +6,7 @@ use super::{Refused, icmp};
 use crate::{
     checksum::fold,
     connections::tcp_state::tcp,
+    forward::message,
     handover,
     headers::Tcp,
     packet::Frame,
@@ -27,7 +28,7 @@ pub(super) fn make<const W: usize>(context: &XdpContext, packet: &Refused) -> Op
     let header = Tcp { checksum: !fold(sum), ..header };
     let (at, network) = (packet.link.at(), parse::fixed_length::<W>());
     let length = size_of::<Tcp>() as u16;
-    icmp::trim(context, at + network + size_of::<Tcp>())?;
+    message::trim(context, at + network + size_of::<Tcp>())?;
     let frame = Frame::of(context);
     icmp::turn_round(frame)?;
     parse::write::<W>(frame, at, &addresses, (0, TCP), length).ok()?;

@@ -138,7 +138,7 @@ fn stress<const W: usize>() -> u32 {
             state::ESTABLISHED
         };
         let to = entry.control.with(0, other);
-        change(Maps, entry.line, entry.seen.slot(), entry.control, to);
+        change(Maps, &entry, entry.control, to);
     }
     XDP_TX
 }

@@ -172,7 +172,7 @@ fn take<const W: usize, S: Store<W>>(
         return None;
     }
     if former.live() {
-        untie(store, line);
+        untie(store, line, former.class());
     }
     line.set_endpoint(offset::CLIENT, &new.client);
     line.set_endpoint(offset::vip::<W>(), &new.vip);

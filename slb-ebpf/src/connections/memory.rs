@@ -15,6 +15,7 @@ use super::{
     bucket::Bucket,
     insert::New,
     line::Line,
+    lookup::Entry,
     store::{Key, Store},
 };
 
@@ -23,8 +24,8 @@ pub(super) struct Memory<const W: usize> {
     words: Vec<AtomicU64>,
     pub(super) mask: u32,
     pub(super) gauges: [[AtomicI64; 2]; 16],
-    /// Sum of the ties that have been given back.
-    pub(super) untied: AtomicU64,
+    /// Entries whose client's prefix counts them.
+    pub(super) clients: AtomicI64,
 }
 
 pub(super) static SEED: LazyLock<Seed> = LazyLock::new(Seed::fixed);
@@ -40,7 +41,7 @@ impl<const W: usize> Memory<W> {
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             mask: buckets - 1,
             gauges: Default::default(),
-            untied: AtomicU64::new(0),
+            clients: AtomicI64::new(0),
         }
     }
 
@@ -94,8 +95,15 @@ impl<const W: usize> Store<W> for &Memory<W> {
         seen.slot() == LEFT_SLOT
     }
 
-    fn untie(self, line: Line<W>) {
-        self.untied.fetch_add(line.ties().0, SeqCst);
+    fn untie(self, line: Line<W>, former: Class) {
+        let counted = line.ties().client_prefix() != 0 && former.limited();
+        self.clients.fetch_sub(i64::from(counted), SeqCst);
+    }
+
+    fn count_client(self, entry: &Entry<W>, delta: i64) {
+        if entry.ties.client_prefix() != 0 {
+            self.clients.fetch_add(delta, SeqCst);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     bucket::Bucket,
     insert::{New, Refused, attempt},
     line::Line,
-    lookup::locate,
+    lookup::{Entry, locate},
     sight::{Sighting, sight},
     transition::close,
 };
@@ -47,8 +47,11 @@ pub trait Store<const W: usize>: Copy {
     fn close(self, line: Line<W>, control: Control) -> bool {
         close(self, line, control)
     }
-    /// Gives back what the entry that a line still holds was tied to; nobody else writes the line.
-    fn untie(self, line: Line<W>);
+    /// Gives back what the entry that a line still holds was tied to, which was of this class last;
+    /// nobody else writes the line.
+    fn untie(self, line: Line<W>, former: Class);
+    /// Adds `delta` to the connections of an entry's client, if its prefix has limits.
+    fn count_client(self, entry: &Entry<W>, delta: i64);
     /// Adds `delta` to the gauge that counts `class` for a backend slot.
     fn adjust(self, slot: u32, class: Class, delta: i64);
 }

@@ -9,10 +9,10 @@ use std::{
     thread,
 };
 
-use slb_common::connection::{Class, Control, endpoint_extra, offset, state};
+use slb_common::connection::{Class, Control, Ties, endpoint_extra, offset, state};
 
 use super::{
-    insert::{Refused, open},
+    insert::{New, Refused, open},
     lookup::find,
     memory::{Memory, by_vip, new_entry},
     store::Side,
@@ -46,9 +46,10 @@ fn work<const W: usize>(table: &Memory<W>, seed: u64, model: &Mutex<Model>, clos
     for operation in 0..OPERATIONS {
         let (client, vip) = (random.below(CLIENTS), random.below(VIPS));
         // A backend of its own for each VIP: the clash of tuples has tests of its own.
-        let new = new_entry(client as u16, vip as u8, vip as u8, state::SYN, 0);
+        let mut new = new_entry(client as u16, vip as u8, vip as u8, state::SYN, 0);
+        new.ties = Ties::NONE.with_client(24);
         match random.below(4) {
-            0 => match open(table, &new, 0) {
+            0 => match counted(table, &new) {
                 Ok(_line) => *mine.entry((client, vip)).or_default() += 1,
                 Err(Refused::Exists | Refused::Contended) => {}
                 Err(other) => panic!("operation {operation}: {other:?}"),
@@ -61,13 +62,13 @@ fn work<const W: usize>(table: &Memory<W>, seed: u64, model: &Mutex<Model>, clos
                 match (kind, now) {
                     (1, state::SYN) => {
                         let to = entry.control.with(flags, state::ESTABLISHED);
-                        change(table, entry.line, vip as u32, entry.control, to);
+                        change(table, &entry, entry.control, to);
                     }
                     // Keys that come to closing states are reopened in place, out of the model's
                     // sight; the others let it be exact.
                     (1, _) if may_close(client, vip) => {
                         let to = entry.control.with(flags, state::TIME_WAIT);
-                        change(table, entry.line, vip as u32, entry.control, to);
+                        change(table, &entry, entry.control, to);
                         closing.fetch_add(1, SeqCst);
                     }
                     (2, _) => entry.line.touch(entry.seen, 0),
@@ -84,6 +85,16 @@ fn work<const W: usize>(table: &Memory<W>, seed: u64, model: &Mutex<Model>, clos
     for (key, count) in mine {
         *model.entry(key).or_default() += count;
     }
+}
+
+/// Opens an entry that its client's prefix counts, as admission does: before it is made.
+fn counted<const W: usize>(table: &Memory<W>, new: &New<W>) -> Result<u32, Refused> {
+    table.clients.fetch_add(1, SeqCst);
+    let opened = open(table, new, 0);
+    if opened.is_err() {
+        table.clients.fetch_sub(1, SeqCst);
+    }
+    opened
 }
 
 fn stress<const W: usize>() {
@@ -110,6 +121,8 @@ fn stress<const W: usize>() {
     for (slot, expected) in gauges.into_iter().enumerate() {
         assert_eq!(table.counted(slot), expected, "gauges of slot {slot}");
     }
+    let limited = live.iter().filter(|(_, control)| control.class().limited()).count();
+    assert_eq!(table.clients.load(SeqCst), limited as i64, "connections of the client's prefix");
     let model = model.into_inner().unwrap();
     for client in 0..CLIENTS {
         for vip in 0..VIPS {

@@ -85,9 +85,9 @@ fn a_syn_on_a_closing_entry_opens_anew_in_its_place() {
     for closing in [state::FIN, state::TIME_WAIT, state::CLOSED] {
         let table = Memory::<1>::new(64);
         let new = new_entry(1000, 1, 2, state::ESTABLISHED, 5);
-        let line = opened(&table, &new, 5);
-        let control = line.control();
-        assert!(change(&table, line, 2, control, control.with(0, closing)));
+        opened(&table, &new, 5);
+        let entry = found(&table, &new, 5).expect("found");
+        assert!(change(&table, &entry, entry.control, entry.control.with(0, closing)));
         let again = new_entry(1000, 1, 3, state::SYN, 6);
         opened(&table, &again, 6);
         assert_eq!(table.live().len(), 1);
@@ -100,11 +100,11 @@ fn one_backend_endpoint_through_two_vips_is_refused_until_the_first_closes() {
     let table = Memory::<1>::new(64);
     let first = new_entry(1000, 1, 2, state::ESTABLISHED, 5);
     let second = new_entry(1000, 9, 2, state::SYN, 5);
-    let line = opened(&table, &first, 5);
+    opened(&table, &first, 5);
     assert_eq!(open(&table, &second, 5), Err(Refused::TupleInUse));
     opened(&table, &new_entry(1000, 9, 3, state::SYN, 5), 5);
-    let control = line.control();
-    assert!(change(&table, line, 2, control, control.with(0, state::TIME_WAIT)));
+    let entry = found(&table, &first, 5).expect("found");
+    assert!(change(&table, &entry, entry.control, entry.control.with(0, state::TIME_WAIT)));
     let closing = found(&table, &first, 5).map(|entry| entry.control.state());
     assert_eq!(closing, Some(state::TIME_WAIT), "closing entries are found");
     opened(&table, &new_entry(1000, 8, 2, state::SYN, 5), 5);

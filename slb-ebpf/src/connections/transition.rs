@@ -35,7 +35,7 @@ pub fn track<const W: usize, S: Store<W>>(
         } else {
             after(control, side, tcp)
         };
-        if to == control || change(store, entry.line, entry.seen.slot(), control, to) {
+        if to == control || change(store, entry, control, to) {
             return;
         }
         control = entry.line.control();
@@ -71,16 +71,21 @@ const fn after(control: Control, side: Side, tcp: u8) -> Control {
 #[inline(always)]
 pub fn change<const W: usize, S: Store<W>>(
     store: S,
-    line: Line<W>,
-    slot: u32,
+    entry: &Entry<W>,
     from: Control,
     to: Control,
 ) -> bool {
-    if !line.swap_control(from, to) {
+    if !entry.line.swap_control(from, to) {
         return false;
     }
     if from.class() != to.class() {
-        move_gauges(store, slot, from.class(), to.class());
+        move_gauges(store, entry.seen.slot(), from.class(), to.class());
+    }
+    // By the copy: since the swap the line may be somebody else's.
+    match (from.class().limited(), to.class().limited()) {
+        (true, false) => store.count_client(entry, -1),
+        (false, true) => store.count_client(entry, 1),
+        _ => {}
     }
     true
 }
@@ -95,17 +100,18 @@ pub fn close<const W: usize, S: Store<W>>(store: S, line: Line<W>, control: Cont
     if !line.swap_control(control, Control::new(0, generation, 0, state::CLAIMED)) {
         return false;
     }
-    untie(store, line);
+    untie(store, line, control.class());
     line.publish(Control::new(0, generation, 0, state::FREE));
     move_gauges(store, slot, control.class(), Class::None);
     true
 }
 
-/// Gives back what the entry was tied to whose line this program has claimed.
+/// Gives back what the entry was tied to whose line this program has claimed; `former` is the class
+/// that it had.
 #[inline(always)]
-pub fn untie<const W: usize, S: Store<W>>(store: S, line: Line<W>) {
+pub fn untie<const W: usize, S: Store<W>>(store: S, line: Line<W>, former: Class) {
     if line.ties() != Ties::NONE {
-        store.untie(line);
+        store.untie(line, former);
     }
 }
 
@@ -118,5 +124,67 @@ pub fn move_gauges<const W: usize, S: Store<W>>(store: S, slot: u32, from: Class
     }
     if from != Class::None {
         store.adjust(slot, from, -1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::*;
+    use crate::connections::{
+        insert::{New, open},
+        lookup::find,
+        memory::{Memory, by_vip, new_entry},
+        tcp_state::tcp::{ACK, FIN, RST, SYN},
+    };
+
+    fn new() -> New<1> {
+        New { ties: Ties::NONE.with_client(24), ..new_entry(1000, 1, 2, state::SYN, 5) }
+    }
+
+    /// What the client's prefix counts after these segments, one after the other.
+    fn counted(segments: &[(Side, u8)]) -> (Memory<1>, Vec<i64>) {
+        let table = Memory::new(64);
+        open(&table, &new(), 5).unwrap();
+        table.clients.store(1, SeqCst);
+        let counts = segments.iter().map(|(side, flags)| {
+            let entry = find(&table, &by_vip(&new()), Side::Vip, 5).expect("an entry");
+            track(&table, &entry, *side, *flags, 5);
+            table.clients.load(SeqCst)
+        });
+        let counts = counts.collect();
+        (table, counts)
+    }
+
+    const OPEN: [(Side, u8); 2] = [(Side::Backend, SYN | ACK), (Side::Vip, ACK)];
+
+    fn end(table: &Memory<1>) -> i64 {
+        let entry = find(table, &by_vip(&new()), Side::Vip, 5).expect("an entry");
+        assert!(close(table, entry.line, entry.control));
+        table.clients.load(SeqCst)
+    }
+
+    #[test]
+    fn a_client_has_one_connection_less_from_the_first_fin_on_and_its_end_takes_none_more() {
+        let fins = [(Side::Vip, FIN | ACK), (Side::Backend, FIN | ACK), (Side::Vip, ACK)];
+        let (table, counts) = counted(&[&OPEN[..], &fins].concat());
+        assert_eq!(counts, [1, 1, 0, 0, 0]);
+        assert_eq!(end(&table), 0);
+    }
+
+    #[test]
+    fn a_client_has_a_connection_again_that_goes_on_after_a_reset_and_its_end_takes_it() {
+        let resets = [(Side::Vip, RST), (Side::Vip, RST), (Side::Vip, ACK), (Side::Vip, ACK)];
+        let (table, counts) = counted(&[&OPEN[..], &resets].concat());
+        assert_eq!(counts, [1, 1, 0, 0, 1, 1]);
+        assert_eq!(end(&table), 0);
+    }
+
+    #[test]
+    fn whoever_takes_the_place_of_a_closing_entry_takes_nothing_from_its_client() {
+        let (table, _) = counted(&[&OPEN[..], &[(Side::Vip, RST)]].concat());
+        open(&table, &New { ties: Ties::NONE, ..new() }, 5).unwrap();
+        assert_eq!(table.clients.load(SeqCst), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod full_nat;
+pub mod message;
 pub mod mtu;
 pub mod nat;
 pub mod options;

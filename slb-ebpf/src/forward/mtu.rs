@@ -5,13 +5,8 @@ use crate::{
     checksum::Delta,
     headers::Icmp,
     packet::{Frame, Short},
-    parse::icmp::{v4, v6},
+    parse::icmp::{tunnelled::least_mtu, v4, v6},
 };
-
-/// Every way carries so much (RFC 791, RFC 8200 section 5); who is told less does not believe it.
-const fn least<const W: usize>() -> u32 {
-    if W == 1 { 68 } else { 1280 }
-}
 
 /// Takes `less` off the MTU that the error at `message` tells, if it tells one.
 #[inline(always)]
@@ -27,11 +22,11 @@ pub fn lessen<const W: usize>(frame: Frame, message: u16, less: u16) -> Result<(
         // Over IPv4 the upper half means nothing, and 0 that the router does not know of this.
         let before = (*place).rest;
         let mtu = u32::from_be(before) & if W == 1 { 0xffff } else { u32::MAX };
-        if !tells || mtu <= least::<W>() {
+        if !tells || mtu <= least_mtu::<W>() {
             return Ok(());
         }
         let after = mtu.saturating_sub(u32::from(less));
-        let after = if after < least::<W>() { least::<W>() } else { after };
+        let after = if after < least_mtu::<W>() { least_mtu::<W>() } else { after };
         (*place).rest = before & !mtu.to_be() | after.to_be();
         let delta = Delta::NONE.replace32(before, (*place).rest);
         (*place).checksum = delta.apply((*place).checksum);

@@ -10,15 +10,11 @@ use crate::{
     maps::{SETTINGS, backend_of},
     packet::{Frame, Short, Step},
     parse::{
-        Addresses, ipv4, ipv6,
+        Addresses, IPV4_IN_IP, IPV6_IN_IP, ipv4, ipv6,
         link::{IPV4, IPV6, Link},
     },
 };
 
-/// Protocol number of IPv4 in IP.
-const IPV4_IN_IP: u8 = 4;
-/// Protocol number of IPv6 in IP.
-const IPV6_IN_IP: u8 = 41;
 /// Bytes that the outer header to a backend of this family (4 or 6) takes.
 #[inline(always)]
 pub const fn overhead(family: u8) -> u32 {
@@ -69,7 +65,7 @@ fn class<const W: usize>(frame: Frame, at: usize) -> Result<u8, Short> {
 /// The outer source toward backends of a family: an address, or one of a prefix, always the same
 /// for a flow. So what receives the packets can spread them, which sees outer headers only.
 #[inline(always)]
-fn source(family: u8, flow: u32) -> Step<[u64; 2]> {
+pub fn source(family: u8, flow: u32) -> Step<[u64; 2]> {
     let settings = SETTINGS.get_ptr(0).ok_or(Verdict::DropInternal)?;
     // SAFETY: the map gave the pointer; the daemon replaces words whole.
     let TunnelSource { address, spread } =

@@ -1,10 +1,10 @@
 use std::cell::UnsafeCell;
 
-use slb_common::fragment::{BUCKET_WORDS, LIFETIME_NS, WAYS};
+use slb_common::fragment::{BUCKET_WORDS, WAYS};
 
 use super::*;
 
-const SECOND: u64 = LIFETIME_NS;
+const SECOND: u64 = 1_000_000_000;
 
 /// A table of a power of two of buckets.
 struct Table(Vec<UnsafeCell<[u64; BUCKET_WORDS]>>);

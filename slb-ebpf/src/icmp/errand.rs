@@ -97,6 +97,10 @@ pub(super) fn find<const W: usize>(context: &XdpContext) -> Step<()> {
     errand.speaker = endpoint(addresses.source, [0; 2], 0);
     (errand.quote, errand.message) = (quote, network.transport);
     errand.length = network.length as u16;
+    if quote.carries_packet() {
+        // Only tunnels to backends are ours.
+        return services::from_backend(&errand.receiver).then_some(()).ok_or(otherwise);
+    }
     let (side, client, server) = if vip {
         (Side::Vip, &errand.receiver, &errand.sender)
     } else if services::from_backend(&errand.receiver) {

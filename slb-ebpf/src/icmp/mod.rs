@@ -4,11 +4,13 @@
 //! Errors change nothing of the connection: whoever can guess its ports can forge one (RFC 5927).
 
 mod errand;
+mod tunnelled;
 
 use aya_ebpf::programs::XdpContext;
 use slb_common::Verdict;
 
 pub use errand::Errand;
+use tunnelled::Outer;
 
 use crate::{
     connections::store::Side,
@@ -20,7 +22,7 @@ use crate::{
     },
     maps,
     packet::{Frame, Short, Step},
-    parse::link,
+    parse::{IPV4_IN_IP, link},
 };
 
 /// Follows an ICMP packet to its end.
@@ -36,14 +38,39 @@ pub fn run(context: &XdpContext) -> Step<u32> {
 #[inline(never)]
 fn run_v4(context: &XdpContext) -> Step<u32> {
     find_v4(context)?;
-    send_v4(context)
+    match tunnelled::outer::<1>(Frame::of(context))? {
+        Some(outer) => tell(context, &outer),
+        None => send_v4(context),
+    }
 }
 
 /// IPv6, likewise.
 #[inline(never)]
 fn run_v6(context: &XdpContext) -> Step<u32> {
     find_v6(context)?;
-    send_v6(context)
+    match tunnelled::outer::<3>(Frame::of(context))? {
+        Some(outer) => tell(context, &outer),
+        None => send_v6(context),
+    }
+}
+
+/// What is about a tunnel's packet becomes an error about the one inside.
+#[inline(always)]
+fn tell(context: &XdpContext, outer: &Outer) -> Step<u32> {
+    match outer.carries {
+        IPV4_IN_IP => tell_v4(context, outer),
+        _ => tell_v6(context, outer),
+    }
+}
+
+#[inline(never)]
+fn tell_v4(context: &XdpContext, outer: &Outer) -> Step<u32> {
+    tunnelled::tell::<1>(context, outer)
+}
+
+#[inline(never)]
+fn tell_v6(context: &XdpContext, outer: &Outer) -> Step<u32> {
+    tunnelled::tell::<3>(context, outer)
 }
 
 #[inline(never)]

@@ -1,7 +1,7 @@
 //! The connection tables in the maps, and the gauges that count their entries.
 
 use slb_common::{
-    connection::{Class, Control, Seen},
+    connection::{Class, Control, Seen, endpoint_address},
     hash::{Hash, Seed},
     service::{BACKEND_DOWN, Gauges},
 };
@@ -16,6 +16,7 @@ use crate::{
         bucket::Bucket,
         insert::{New, Refused},
         line::Line,
+        lookup::Entry,
         sight::Sighting,
         store::{Key, Side, Store},
     },
@@ -104,8 +105,17 @@ impl<const W: usize> Store<W> for Maps {
     }
 
     #[inline(always)]
-    fn untie(self, line: Line<W>) {
-        verified::untie(line);
+    fn untie(self, line: Line<W>, former: Class) {
+        verified::untie(line, former);
+    }
+
+    #[inline(always)]
+    fn count_client(self, entry: &Entry<W>, delta: i64) {
+        let prefix = entry.ties.client_prefix();
+        if prefix != 0 {
+            let client = endpoint_address(&entry.client);
+            verified::count_client(entry.service(), prefix, W == 1, client, delta);
+        }
     }
 
     #[inline(always)]

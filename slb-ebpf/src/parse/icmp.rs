@@ -1,10 +1,12 @@
 //! ICMP and ICMPv6 (RFC 792, RFC 4443): which of their messages are errors, and the packets that
 //! these quote.
 
+pub mod tunnelled;
+
 use slb_common::Verdict;
 
 use super::{
-    Network, TCP, UDP,
+    IPV4_IN_IP, IPV6_IN_IP, Network, TCP, UDP,
     ipv6::{self, Behind},
 };
 use crate::{
@@ -21,6 +23,8 @@ pub const ICMPV6: u8 = 58;
 pub mod v4 {
     /// The packet cannot be delivered.
     pub const UNREACHABLE: u8 = 3;
+    /// Nothing leads to the host.
+    pub(super) const HOST: u8 = 1;
     /// Nobody listens on the port.
     pub const PORT: u8 = 3;
     /// The packet is too long and must not be fragmented.
@@ -37,6 +41,8 @@ pub mod v4 {
 pub mod v6 {
     /// The packet cannot be delivered.
     pub const UNREACHABLE: u8 = 1;
+    /// Nothing leads to the address.
+    pub(super) const ADDRESS: u8 = 3;
     /// Nobody listens on the port.
     pub const PORT: u8 = 4;
     /// The packet is too long.
@@ -75,8 +81,16 @@ pub struct Quote {
     pub transport: u16,
     /// Bytes quoted from the transport header on.
     pub quoted: u16,
-    /// TCP or UDP.
+    /// TCP or UDP, or the packet of a tunnel.
     pub protocol: u8,
+}
+
+impl Quote {
+    /// True if it is the outer packet of a tunnel.
+    #[inline(always)]
+    pub const fn carries_packet(&self) -> bool {
+        matches!(self.protocol, IPV4_IN_IP | IPV6_IN_IP)
+    }
 }
 
 /// The protocol number of a family's ICMP.
@@ -116,24 +130,22 @@ pub fn message<const W: usize>(frame: Frame, network: &Network) -> Message {
     }
 }
 
-/// Finds the quoted packet; `None`: not enough of it is there, or it is neither TCP nor UDP.
+/// Finds the quoted packet; `None`: not enough of it is there, or nothing is sent like it.
 #[inline(always)]
 pub fn quote<const W: usize>(frame: Frame, network: &Network) -> Option<Quote> {
     let at = usize::from(network.transport) + size_of::<Icmp>();
+    packet::<W>(frame, at, network.payload.checked_sub(size_of::<Icmp>() as u16)?)
+}
+
+/// The packet at `at`, of which so many bytes are there.
+#[inline(always)]
+pub fn packet<const W: usize>(frame: Frame, at: usize, bytes: u16) -> Option<Quote> {
     let (protocol, length) =
         if W == 1 { quoted_v4(frame, at).ok()? } else { quoted_v6(frame, at).ok()? };
-    let ahead = size_of::<Icmp>() + length;
-    if (protocol != TCP && protocol != UDP)
-        || usize::from(network.payload) < ahead + usize::from(LEAST)
-    {
-        return None;
-    }
-    Some(Quote {
-        network: at as u16,
-        transport: (at + length) as u16,
-        quoted: network.payload - ahead as u16,
-        protocol,
-    })
+    let quoted = bytes.checked_sub(length as u16)?;
+    let known = matches!(protocol, TCP | UDP | IPV4_IN_IP | IPV6_IN_IP);
+    let (network, transport) = (at as u16, (at + length) as u16);
+    (known && quoted >= LEAST).then_some(Quote { network, transport, quoted, protocol })
 }
 
 /// Protocol and header length of a quoted packet, which need not be there in whole.

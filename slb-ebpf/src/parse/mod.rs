@@ -21,6 +21,10 @@ use crate::{
 pub const TCP: u8 = 6;
 /// Protocol number of UDP.
 pub const UDP: u8 = 17;
+/// Protocol number of IPv4 in IP.
+pub const IPV4_IN_IP: u8 = 4;
+/// Protocol number of IPv6 in IP.
+pub const IPV6_IN_IP: u8 = 41;
 
 /// Source and destination as words (see [`slb_common::connection::v4_words`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,8 @@ pub fn choose<const W: usize>(new: &mut New<W>, draw: Draw) -> Option<u32> {
     let (id, client) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
     let hold = maps::hold()?;
     if draw.attempt == 0 {
+        // What the last one held is none of this one's, should the service be gone by now.
+        *hold = Hold::NONE;
         *hold = Hold::of::<W>(service_of(id)?, client);
     }
     if draw.refused != NOBODY {
@@ -62,6 +64,9 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// No hold on anything.
+    const NONE: Self = Self { persistence: Persistence::of_word(0), target: Target::ABSENT };
+
     /// Holds the client's template, if its listener has persistence and there is one.
     #[inline(always)]
     fn of<const W: usize>(service: &Service, client: [u64; 2]) -> Self {

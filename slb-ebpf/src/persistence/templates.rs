@@ -139,21 +139,22 @@ pub fn release<const W: usize>(key: &Key<W>) {
     }
 }
 
-/// The slot of a target's backend in a service, if new connections may go there.
+/// The slot of a target's backend in a service, if new connections may go there. A slot that has
+/// become free keeps its address until its next use: other listeners find their own by it.
 #[inline(always)]
 pub fn usable(service: u16, target: Target) -> Option<u32> {
-    let named = backend_of(target.slot())?;
-    if target == Target::ABSENT || named.generation != target.generation() {
+    let (mut slot, named) = (target.slot(), backend_of(target.slot())?);
+    let free = named.flags & BACKEND_PRESENT == 0;
+    let generation = target.generation().wrapping_add(u8::from(free));
+    if target == Target::ABSENT || named.generation != generation {
         return None;
     }
-    let mut slot = target.slot();
-    if named.service != service {
+    if free || named.service != service {
         let key = SharedBackend { address: named.address, service: service.into() };
         // SAFETY: the value is a number that the daemon replaces whole.
         slot = *unsafe { SHARED_BACKENDS.get(key) }?;
     }
-    let own = backend_of(slot)?;
-    let both = BACKEND_PRESENT | BACKEND_USABLE;
+    let (own, both) = (backend_of(slot)?, BACKEND_PRESENT | BACKEND_USABLE);
     (own.service == service && own.flags & both == both).then_some(slot)
 }
 

@@ -98,17 +98,17 @@ extern "C" fn global_enter_client(packed: u32, first: u64, second: u64) -> u32 {
     }
 }
 
-/// Counts it no more: [`clients::leave`].
+/// Counts it no more, or again: [`clients::count`].
 #[inline(always)]
-pub fn leave_client(service: u16, prefix: u8, v4: bool, client: [u64; 2]) {
+pub fn count_client(service: u16, prefix: u8, v4: bool, client: [u64; 2], delta: i64) {
     let packed = packed(service, prefix, v4);
-    unknown(u64::from(global_leave_client(packed, client[0], client[1])));
+    unknown(u64::from(global_count_client(packed, client[0], client[1], delta)));
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn global_leave_client(packed: u32, first: u64, second: u64) -> u32 {
-    clients::leave(&key(packed, first, second));
+extern "C" fn global_count_client(packed: u32, first: u64, second: u64, delta: i64) -> u32 {
+    clients::count(&key(packed, first, second), delta);
     0
 }
 

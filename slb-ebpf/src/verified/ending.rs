@@ -12,33 +12,46 @@ use crate::{
 /// Moves the gauges of a backend slot: [`maps::adjust`].
 #[inline(always)]
 pub fn adjust(slot: u32, class: Class, delta: i64) {
-    let class = match class {
-        Class::None => return,
-        Class::Active => 0,
-        Class::Opening => 1,
-        Class::Closing => 2,
-    };
-    unknown(u64::from(global_adjust(slot, class, delta)));
+    if class != Class::None {
+        unknown(u64::from(global_adjust(slot, number(class), delta)));
+    }
+}
+
+/// A class as an argument.
+#[inline(always)]
+const fn number(class: Class) -> u32 {
+    match class {
+        Class::None => 0,
+        Class::Active => 1,
+        Class::Opening => 2,
+        Class::Closing => 3,
+    }
+}
+
+#[inline(always)]
+const fn class(number: u32) -> Class {
+    match number {
+        0 => Class::None,
+        1 => Class::Active,
+        2 => Class::Opening,
+        _ => Class::Closing,
+    }
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn global_adjust(slot: u32, class: u32, delta: i64) -> u32 {
-    let class = match class {
-        0 => Class::Active,
-        1 => Class::Opening,
-        _ => Class::Closing,
-    };
-    maps::adjust(slot, class, delta);
+extern "C" fn global_adjust(slot: u32, number: u32, delta: i64) -> u32 {
+    maps::adjust(slot, class(number), delta);
     0
 }
 
 /// Gives back what the entry of a line was tied to: [`ties::untie`].
 #[inline(always)]
-pub fn untie<const W: usize>(line: Line<W>) {
+pub fn untie<const W: usize>(line: Line<W>, former: Class) {
+    let former = number(former);
     unknown(u64::from(match W {
-        1 => global_untie_v4(line.words().cast()),
-        _ => global_untie_v6(line.words().cast()),
+        1 => global_untie_v4(line.words().cast(), former),
+        _ => global_untie_v6(line.words().cast(), former),
     }));
 }
 
@@ -48,18 +61,18 @@ struct Words<const N: usize>([u64; N]);
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn global_untie_v4(line: *mut Words<{ line_words::<1>() }>) -> u32 {
+extern "C" fn global_untie_v4(line: *mut Words<{ line_words::<1>() }>, former: u32) -> u32 {
     if let Some(line) = whole::<1>(line.cast()) {
-        ties::untie(line);
+        ties::untie(line, class(former));
     }
     0
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn global_untie_v6(line: *mut Words<{ line_words::<3>() }>) -> u32 {
+extern "C" fn global_untie_v6(line: *mut Words<{ line_words::<3>() }>, former: u32) -> u32 {
     if let Some(line) = whole::<3>(line.cast()) {
-        ties::untie(line);
+        ties::untie(line, class(former));
     }
     0
 }

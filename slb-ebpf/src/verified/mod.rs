@@ -13,7 +13,7 @@ mod slow_path;
 mod table;
 mod templates;
 
-pub use admission::{enter, enter_client, leave_client, meter, reserve, room, take_one};
+pub use admission::{count_client, enter, enter_client, meter, reserve, room, take_one};
 pub use ending::{adjust, close, untie};
 pub use fragments::{may_carry, recall, remember};
 pub use full_nat::{assign_port, claim_port, release_port, take_port};

@@ -98,6 +98,15 @@ impl<'f> Table<'f> {
         Some(Value { table: self.keys, key: key?, written })
     }
 
+    /// True if one of these keys is written, or one that is not known: that has been refused
+    /// already, and may be meant for one of them.
+    pub(super) fn sets_any(&self, names: &[&'static str]) -> bool {
+        let unknown = |entries: &DeTable<'_>| {
+            entries.keys().any(|name| self.keys.find(name.get_ref().as_ref()).is_none())
+        };
+        names.iter().any(|name| self.get(name).is_some()) || self.entries.is_some_and(unknown)
+    }
+
     /// The value of a key; its absence is reported, unless the whole table is absent.
     pub(super) fn required(
         &self,

@@ -57,7 +57,8 @@ impl Unused {
                 self.since.insert(*slot, since);
                 continue;
             }
-            // Raised now and not at its next use: so it is in the map, whoever uses it next.
+            // The address stays: templates that name the slot lead other listeners of their group to
+            // it. The generation is raised now and not at its next use: so it is in the map, whoever uses it next.
             let generation = backend.backend.generation.wrapping_add(1);
             let empty = Backend { flags: 0, weight: 0, generation, ..backend.backend };
             operations.push(Operation::SetBackend { slot: *slot, backend: empty });

@@ -88,10 +88,12 @@ fn a_backend_that_was_wanted_between_two_sweeps_keeps_its_slot() {
 fn the_next_user_of_a_slot_is_another_generation_also_after_a_restart() {
     let mut world = World::with_backends(2);
     world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true), (2, 1, true)])]);
+    let address = world.memory.backends[&1].address;
     world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true)])]);
     world.sweep(&[]);
     world.sweep(&[]);
     assert_eq!(world.memory.backends[&1].generation, 1);
+    assert_eq!(world.memory.backends[&1].address, address, "templates still lead to it");
     world.restart();
     world.carry_out(&[service(1, Scheduler::Wrr, &[(1, 1, true), (3, 1, true)])]);
     let backend = world.memory.backends[&1];

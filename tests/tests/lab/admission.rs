@@ -30,8 +30,8 @@ fn an_access_list_is_swapped_by_a_reload_and_open_connections_go_on() -> Result<
     let (v4, v6) = client(&scene);
     let mut kept = Kept::open(scene.client(), http_at(VIP_V4.into()), 3)?;
     let owners = kept.names()?;
-    // 20 000 others beside the client's: what a list is like that somebody takes from elsewhere.
-    let others: Vec<String> = (0..20_000_u32)
+    // With the client's two as many as a list may have: one that somebody takes from elsewhere.
+    let others: Vec<String> = (0..49_998_u32)
         .map(|number| format!("\"11.{}.{}.0/24\"", number >> 8 & 0xff, number & 0xff))
         .collect();
     let deny = format!("acl = {{ deny = [{}, \"{v4}/32\", \"{v6}/128\"] }}", others.join(", "));
@@ -72,6 +72,48 @@ fn a_limit_holds_from_the_reload_on_and_open_connections_go_on() -> Result<()> {
     scene.reload(&[limited(400)])?;
     without_errors("with room", scene.ask(at, Question::Http, few())?)?;
     assert_eq!(kept.names()?, owners);
+    Ok(())
+}
+
+#[test]
+fn another_specification_holds_from_the_reload_on_and_open_connections_go_on() -> Result<()> {
+    let scene = Scene::usual(&[http("wrr", [1, 1, 1])])?;
+    let text = configuration(&scene.lab.backends, &[http("wrr", [1, 1, 1])]);
+    let specified = |specification: &str| {
+        let name = "name = \"shop\"";
+        let text = text.replacen(name, &format!("{name}\nspecification = {specification}"), 1);
+        scene.slbd.reload(&text)
+    };
+    let mut kept = Vec::new();
+    for vip in VIPS {
+        let mut one = Kept::open(scene.client(), http_at(vip), 2)?;
+        kept.push((one.names()?, one));
+    }
+    let mut go_on = |when: &str| -> Result<()> {
+        for (owners, one) in &mut kept {
+            assert_eq!(one.names()?, *owners, "{when}");
+        }
+        Ok(())
+    };
+    // Both VIPs are one instance: their four connections are all that it may have.
+    for (specification, lets_in) in [
+        ("{ max_connections = 4 }", false),
+        ("\"slb.s1.small\"", true),
+        ("{ max_connections = 1 }", false),
+        ("\"shared\"", true),
+    ] {
+        specified(specification)?;
+        for vip in VIPS {
+            let answers = scene.ask(http_at(vip), Question::Http, few())?;
+            let answered = answers.answered();
+            assert_eq!(answered > 0, lets_in, "{specification} {vip}: {answers}");
+            assert!(!lets_in || answers.errors.is_empty(), "{specification} {vip}: {answers}");
+        }
+        go_on(specification)?;
+    }
+    assert!(refused(&scene, "instance_connection_limit")? >= 6);
+    let status = scene.slbd.status()?;
+    assert_eq!(status["instances"][0]["specification"], "shared");
     Ok(())
 }
 

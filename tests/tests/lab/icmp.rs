@@ -101,7 +101,7 @@ fn start(lab: &Lab, backend: &Host, listeners: &[Listener]) -> Result<Slbd> {
 }
 
 /// Reads to the end and then sends as much, for every connection.
-fn mirror(at: &Namespace, address: SocketAddr) -> Result<()> {
+pub(crate) fn mirror(at: &Namespace, address: SocketAddr) -> Result<()> {
     let listener = at.run(|| TcpListener::bind(address))??;
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -118,7 +118,8 @@ fn mirror(at: &Namespace, address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-fn transfer(from: &Namespace, source: SocketAddr, to: SocketAddr) -> Result<()> {
+/// Sends a megabyte, and gets it back.
+pub(crate) fn transfer(from: &Namespace, source: SocketAddr, to: SocketAddr) -> Result<()> {
     let stream: TcpStream = tcp_from(from, source, to)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

@@ -172,6 +172,46 @@ fn clients_of_one_prefix_have_their_limits_together() {
 }
 
 #[test]
+fn a_client_has_room_for_another_connection_from_the_moment_that_one_closes() {
+    const ACK: u8 = flags::ACK;
+    for case in TCP_CASES {
+        let more = Service { client_limits: limits(2, 0), client_prefix: 24, ..Service::default() };
+        let (mut balancer, _) = Balancer::with(&with(case, more, 0));
+        let counted = |balancer: &Balancer| balancer.kernel.clients().next().unwrap().1[0];
+        let (first, second) = (case.client(1), case.client(2));
+        let backend = case.establish(&mut balancer, first, case.vip());
+        case.establish(&mut balancer, second, case.vip());
+        assert_eq!(open(case, &mut balancer, case.client(3)), DropClientConnectionLimit);
+        let send = |balancer: &mut Balancer, client, tcp| {
+            balancer.receive(&case.to_vip(client, case.vip(), tcp));
+        };
+        // The first FIN makes room, the second none more.
+        send(&mut balancer, first, flags::FIN | ACK);
+        assert_eq!(counted(&balancer), 1, "{case:?}");
+        balancer.receive(&case.reply(backend, first, flags::FIN | ACK));
+        send(&mut balancer, first, ACK);
+        assert_eq!(counted(&balancer), 1, "{case:?}");
+        assert_eq!(open(case, &mut balancer, case.client(3)), Redirected, "{case:?}");
+        // A connection that goes on after a RST counts again, whatever came in meanwhile.
+        send(&mut balancer, second, flags::RST);
+        assert_eq!(counted(&balancer), 1, "{case:?}");
+        assert_eq!(open(case, &mut balancer, case.client(4)), Redirected, "{case:?}");
+        send(&mut balancer, second, ACK);
+        send(&mut balancer, second, ACK);
+        assert_eq!(counted(&balancer), 3, "{case:?}");
+        assert_eq!(open(case, &mut balancer, case.client(5)), DropClientConnectionLimit);
+        // New on the ports of the one that has closed: counted by itself.
+        send(&mut balancer, case.client(4), flags::RST);
+        send(&mut balancer, second, flags::RST);
+        assert_eq!(counted(&balancer), 1, "{case:?}");
+        assert_eq!(open(case, &mut balancer, first), Redirected, "{case:?}");
+        assert_eq!(counted(&balancer), 2, "{case:?}");
+        cut(case, &mut balancer);
+        assert_eq!(counted(&balancer), 0, "{case:?}");
+    }
+}
+
+#[test]
 fn all_listeners_of_an_instance_share_its_specification() {
     for case in CASES {
         let more = Service { instance: 3, ..Service::default() };

@@ -121,6 +121,62 @@ fn a_connection_of_which_one_side_is_seen_is_followed_by_what_the_client_sends()
 }
 
 #[test]
+fn a_syn_with_another_number_counts_as_a_connection_and_changes_nothing_of_an_established_one() {
+    for (case, mode) in TCP_CASES.into_iter().flat_map(|case| ONE_SIDED.map(|mode| (case, mode))) {
+        let (mut balancer, installed) = balancer(case, mode, 2);
+        let segment = |tcp, sequence: u32| {
+            case.to_vip(case.client(1), case.vip(), tcp).numbered(sequence, 0x0708_0910)
+        };
+        let (first, second, third, fourth) = (0x1000, 0x9000_1000, 0x1001, 0x7fff_0000);
+        for (what, packet, connections, state) in [
+            ("the first", segment(SYN, first), 1, state::SYN),
+            ("repeated", segment(SYN, first), 1, state::SYN),
+            ("after a refusal that nobody saw", segment(SYN, second), 2, state::SYN),
+            ("repeated", segment(SYN, second), 2, state::SYN),
+            ("answered", segment(ACK, second + 1), 2, state::ESTABLISHED),
+            ("its first SYN, late", segment(SYN, second), 2, state::ESTABLISHED),
+            (
+                "after a reset that nobody saw, or forged",
+                segment(SYN, third),
+                3,
+                state::ESTABLISHED,
+            ),
+            ("repeated", segment(SYN, third), 3, state::ESTABLISHED),
+            ("the open one goes on", segment(ACK | PSH, second + 1), 3, state::ESTABLISHED),
+            (
+                "the end of a stranger",
+                segment(FIN | ACK, third + 1 + (1 << 30)),
+                3,
+                state::ESTABLISHED,
+            ),
+            ("its own end", segment(FIN | ACK, second + 1), 3, state::FIN),
+        ] {
+            let ended = balancer.receive(&packet);
+            assert_eq!(ended.verdict, Verdict::Redirected, "{case:?} {mode}: {what}");
+            // The same backend for all.
+            let sent = match mode {
+                mode::DIRECT => directed(&packet),
+                _ => super::tunnel::tunnelled(&packet, case.backend(1).ip()),
+            };
+            assert_sent(&ended, &sent, ELSEWHERE);
+            let counted = balancer.kernel.service_counters(installed.service).unwrap().0;
+            assert_eq!(counted.connections, connections, "{case:?} {mode}: {what}");
+            let now = balancer.entry().control.state();
+            assert_eq!(state::name(now), state::name(state), "{case:?} {mode}: {what}");
+        }
+        // Closing, it gives way: the next backend's turn.
+        assert_eq!(balancer.receive(&segment(SYN, fourth)).verdict, Verdict::Redirected);
+        let counted = balancer.kernel.service_counters(installed.service).unwrap().0;
+        assert_eq!((counted.connections, balancer.entries().len()), (4, 1));
+        assert_eq!(balancer.entry().seen.slot(), installed.slots[1], "{case:?} {mode}");
+        balancer.receive(&segment(SYN, fourth));
+        let counted = balancer.kernel.service_counters(installed.service).unwrap().0;
+        assert_eq!(counted.connections, 4, "{case:?} {mode}");
+        balancer.assert_consistent();
+    }
+}
+
+#[test]
 fn an_adopted_segment_establishes_nothing_by_itself_where_no_answer_is_seen() {
     for (case, mode) in TCP_CASES.into_iter().flat_map(|case| ONE_SIDED.map(|mode| (case, mode))) {
         let mut listener = listener(case, mode, 1);

@@ -42,3 +42,4 @@ mod toa;
 mod too_big;
 mod truncated;
 mod tunnel;
+mod tunnel_errors;

@@ -8,14 +8,14 @@ use std::{
 use slb_common::{
     Verdict::*,
     connection::ticks,
-    service::{Persistence, scheduler},
+    service::{Backend, Persistence, scheduler},
     template::{Life, SharedBackend},
 };
 use slb_tests::packets::{endpoints, flags};
 use slb_userspace::{
     config::model::Family,
     expiry,
-    maps::{table::tick, templates::Found, words::words},
+    maps::{Operation, table::tick, templates::Found, words::words},
     templates,
 };
 
@@ -268,6 +268,32 @@ fn a_client_has_one_backend_address_for_all_listeners_that_share() {
             assert_eq!(backends.len(), 1, "{case:?} {backends:?}");
         }
         assert_eq!(all(case, &balancer).len(), 9);
+    }
+}
+
+#[test]
+fn a_client_keeps_its_backend_when_the_listener_goes_by_which_it_came_to_it() {
+    for case in CASES {
+        let mut balancer = Balancer::new();
+        let (plain, secure) = sharing(case, &mut balancer);
+        let first = open(case, &mut balancer, port(case, 1, 0), plain);
+        end_all(case, &mut balancer);
+        // The next turn of the other listener is another backend's.
+        let other = open(case, &mut balancer, port(case, 2, 0), secure);
+        assert_ne!(other.ip(), first.ip(), "{case:?}");
+        // The daemon frees the slots of a listener that has gone.
+        let free = |balancer: &mut Balancer, slot| {
+            let backend = balancer.kernel.backend(slot);
+            let generation = backend.generation + 1;
+            let backend = Backend { flags: 0, weight: 0, generation, ..backend };
+            balancer.apply(Operation::SetBackend { slot, backend });
+        };
+        (0..3).for_each(|slot| free(&mut balancer, slot));
+        let second = open(case, &mut balancer, port(case, 1, 1), secure);
+        assert_eq!((second.ip(), second.port()), (first.ip(), 8443), "{case:?}");
+        // From then on the template names the slot of the listener that is left.
+        let named = balancer.kernel.templates.all(case.family).unwrap();
+        assert!(named.iter().all(|one| one.target.slot() >= 3), "{named:?}");
     }
 }
 

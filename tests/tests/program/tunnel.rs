@@ -51,7 +51,7 @@ pub(crate) fn tunnelled(packet: &Packet, backend: IpAddr) -> Packet {
 }
 
 /// Each case with the family of its backends: 4in4, 4in6, 6in4, 6in6.
-fn tunnels() -> impl Iterator<Item = (Case, IpAddr)> {
+pub(crate) fn tunnels() -> impl Iterator<Item = (Case, IpAddr)> {
     let of = |family, case: Case| Case { family, ..case }.backend(1).ip();
     CASES
         .into_iter()
@@ -59,7 +59,7 @@ fn tunnels() -> impl Iterator<Item = (Case, IpAddr)> {
 }
 
 /// A program with one backend of this address.
-fn balancer(case: Case, backend: IpAddr) -> (Balancer, Installed, Listener) {
+pub(crate) fn balancer(case: Case, backend: IpAddr) -> (Balancer, Installed, Listener) {
     let backend = SocketAddr::new(backend, case.vip().port());
     let listener =
         Listener { mode: mode::TUNNEL, ..Listener::new(case.vip(), case.protocol, &[backend]) };

@@ -35,9 +35,10 @@ const LAB_TOOLS: [(&str, &str, &str); 4] = [
 ];
 
 /// Servers and judges of the tests: program looked for, package, what for.
-const TEST_TOOLS: [(&str, &str, &str); 3] = [
+const TEST_TOOLS: [(&str, &str, &str); 4] = [
     ("nginx", "nginx", "a server that SLB has not changed"),
     ("python3", "python3", "another one"),
+    ("traceroute", "traceroute", "a tracer of routes that SLB has no part in"),
     ("scapy3", "python3-scapy", "a judge of packets that SLB has no part in"),
 ];
 

@@ -23,7 +23,7 @@ pub(super) fn listener(table: &Table<'_>, capacity: Capacity, report: &mut Repor
     let Some((value, table)) = opened(table, "limits", &LIMITS, report) else {
         return Limits::default();
     };
-    if !["max_connections", "cps", "client"].iter().any(|key| table.get(key).is_some()) {
+    if !table.sets_any(&["max_connections", "cps", "client"]) {
         value.refuse("sets no limit", report);
     }
     Limits {
@@ -36,7 +36,7 @@ pub(super) fn listener(table: &Table<'_>, capacity: Capacity, report: &mut Repor
 
 fn client(table: &Table<'_>, capacity: Capacity, report: &mut Report<'_>) -> Option<ClientLimits> {
     let (value, table) = opened(table, "client", &CLIENT_LIMITS, report)?;
-    if !["max_connections", "cps"].iter().any(|key| table.get(key).is_some()) {
+    if !table.sets_any(&["max_connections", "cps"]) {
         value.refuse("sets no limit", report);
     }
     Some(ClientLimits {
@@ -52,7 +52,7 @@ pub(super) fn backend(table: &Table<'_>, report: &mut Report<'_>) -> BackendLimi
     let Some((value, table)) = opened(table, "limits", &BACKEND_LIMITS, report) else {
         return BackendLimits::default();
     };
-    if !["max_connections", "cps"].iter().any(|key| table.get(key).is_some()) {
+    if !table.sets_any(&["max_connections", "cps"]) {
         value.refuse("sets no limit", report);
     }
     BackendLimits {
@@ -76,7 +76,7 @@ pub(super) fn specification(
     let Some(own) = value.table(&SPECIFICATION, report) else {
         return Specification::shared();
     };
-    if !["max_connections", "cps", "qps"].iter().any(|key| own.get(key).is_some()) {
+    if !own.sets_any(&["max_connections", "cps", "qps"]) {
         value.refuse("sets no limit", report);
     }
     Specification {
@@ -137,7 +137,7 @@ fn rates<'f>(table: &Table<'f>, report: &mut Report<'_>) -> (Bandwidth, Option<V
         return (Bandwidth::default(), None);
     };
     let (inbound, outbound) = (table.get("in"), table.get("out"));
-    if inbound.is_none() && outbound.is_none() {
+    if !table.sets_any(&["in", "out"]) {
         value.refuse("sets no limit", report);
     }
     let [inbound, out] = [inbound, outbound].map(|rate| rate.and_then(|rate| rate.rate(report)));
@@ -147,7 +147,7 @@ fn rates<'f>(table: &Table<'f>, report: &mut Report<'_>) -> (Bandwidth, Option<V
 /// Checks `blackhole`.
 pub(super) fn blackhole(table: &Table<'_>, report: &mut Report<'_>) -> Option<Blackhole> {
     let (value, table) = opened(table, "blackhole", &BLACKHOLE, report)?;
-    if table.get("pps").is_none() && table.get("bps").is_none() {
+    if !table.sets_any(&["pps", "bps"]) {
         let hint = "write pps = 1_000_000, bps = \"10Gbit\" or both";
         report.error(&value.span(), "blackhole has no threshold").hint(hint);
     }

@@ -63,6 +63,19 @@ fn limits_that_limit_nothing_are_refused() {
 }
 
 #[test]
+fn an_unknown_key_in_limits_is_all_that_is_said() {
+    let unknown = |place: &str| format!("key \"cpss\" is not known in {place}");
+    line("limits = { cpss = 7 }", "cpss", &unknown("limits"), "did you mean \"cps\"?");
+    let client = "limits = { client = { cpss = 7 } }";
+    line(client, "cpss", &unknown("limits.client"), "did you mean \"cps\"?");
+    line("bandwidth = { cpss = 7 }", "cpss", &unknown("bandwidth"), "keys of bandwidth");
+    instance("specification = { cpss = 7 }", "cpss", &unknown("specification"), "\"cps\"?");
+    instance("blackhole = { cpss = 7 }", "cpss", &unknown("blackhole"), "keys of blackhole");
+    let backend = ("weight = 50", "limits = { cpss = 7 }");
+    refuses(backend.0, backend.1, "cpss", &unknown("a backend's limits"), "did you mean \"cps\"?");
+}
+
+#[test]
 fn prefix_lengths_of_clients_have_ranges() {
     for (key, value, range) in [
         ("netmask", "0", "from 1 to 32"),
