@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream as StdTcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -201,10 +201,10 @@ impl Asking {
                 let Kept::Http(connection) = &mut self.kept else { unreachable!("set above") };
                 get(connection, Reuse::KeepAlive).await
             }
-            Question::Echo => echo(&self.udp(target).await?).await,
+            Question::Echo => echo(&self.udp(target, &FLEETING).await?).await,
             Question::EchoSamePort => {
                 if !matches!(self.kept, Kept::Socket(_)) {
-                    self.kept = Kept::Socket(self.udp(target).await?);
+                    self.kept = Kept::Socket(self.udp(target, &LASTING).await?);
                 }
                 let Kept::Socket(socket) = &self.kept else { unreachable!("set above") };
                 echo(socket).await
@@ -227,9 +227,9 @@ impl Asking {
         connect(target).await
     }
 
-    async fn udp(&mut self, target: SocketAddr) -> Result<UdpSocket, String> {
+    async fn udp(&mut self, target: SocketAddr, ports: &Ports) -> Result<UdpSocket, String> {
         self.opened += 1;
-        udp(target).await
+        udp(target, ports).await
     }
 }
 
@@ -248,13 +248,13 @@ async fn get(connection: &mut Connection, reuse: Reuse) -> Result<String, String
     }
 }
 
-async fn udp(target: SocketAddr) -> Result<UdpSocket, String> {
+async fn udp(target: SocketAddr, ports: &Ports) -> Result<UdpSocket, String> {
     let any: IpAddr = match target.ip() {
         IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = loop {
-        match UdpSocket::bind((any, next_udp_port())).await {
+        match UdpSocket::bind((any, ports.next())).await {
             // A flow that has gone on since the ports were last through.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             result => break step("socket", result)?,
@@ -265,13 +265,24 @@ async fn udp(target: SocketAddr) -> Result<UdpSocket, String> {
     Ok(socket)
 }
 
-/// A source port that no flow had before. The kernel picks at random: two of a few hundred flows
-/// would often share one, and a balancer rightly takes those for one flow.
-fn next_udp_port() -> u16 {
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 50_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT
+/// Source ports, each given again only when all others have been. The kernel picks at random: two of
+/// a few hundred flows would often share one, and a balancer rightly takes those for one flow.
+struct Ports {
+    first: u16,
+    count: u32,
+    given: AtomicU32,
+}
+
+/// Of flows of one datagram.
+static FLEETING: Ports = Ports { first: 10_000, count: 45_000, given: AtomicU32::new(0) };
+/// Of flows that go on: when such a one has ended, a balancer still knows it, so its port must not be
+/// the next of many.
+static LASTING: Ports = Ports { first: 55_000, count: 5_000, given: AtomicU32::new(0) };
+
+impl Ports {
+    fn next(&self) -> u16 {
+        self.first + (self.given.fetch_add(1, Ordering::Relaxed) % self.count) as u16
+    }
 }
 
 async fn echo(socket: &UdpSocket) -> Result<String, String> {
