@@ -71,7 +71,7 @@ pub struct Offer(pub u32);
 
 /// Window scales that a cookie can carry, besides none, which is number 0. A smaller one than the
 /// client's has the backend take its window for smaller than it is, which is safe.
-const SCALES: [u8; 8] = [0, 0, 2, 4, 6, 7, 8, 10];
+const SCALES: [u16; 8] = [0, 0, 2, 4, 6, 7, 8, 10];
 
 /// Segment sizes that a cookie can carry over IPv4. The least is that of who says nothing (RFC 9293
 /// section 3.7.1), the others those of common ways: tunnels, PPPoE, Ethernet, jumbo frames.
@@ -84,27 +84,16 @@ impl Offer {
     #[inline(always)]
     pub const fn new(mss: u16, scale: Option<u8>, sack: bool, v4: bool) -> Self {
         let sizes = if v4 { &SIZES_V4 } else { &SIZES_V6 };
-        let (mut size, mut number) = (0, 1);
-        while number < sizes.len() {
-            if mss >= sizes[number] {
-                size = number;
-            }
-            number += 1;
-        }
+        let size = step(mss, sizes);
         let scale = match scale {
             None => 0,
-            Some(scale) => {
-                let (mut found, mut number) = (1, 2);
-                while number < SCALES.len() {
-                    if scale >= SCALES[number] {
-                        found = number;
-                    }
-                    number += 1;
-                }
-                found
-            }
+            // Number 0 is for none.
+            Some(scale) => match step(scale as u16, &SCALES) {
+                0 => 1,
+                number => number,
+            },
         };
-        Self((size as u32) << 4 | (scale as u32) << 1 | sack as u32)
+        Self(size << 4 | scale << 1 | sack as u32)
     }
 
     /// The segment size, host byte order.
@@ -119,7 +108,7 @@ impl Offer {
     pub const fn scale(self) -> Option<u8> {
         match (self.0 >> 1 & 7) as usize {
             0 => None,
-            number => Some(SCALES[number]),
+            number => Some(SCALES[number] as u8),
         }
     }
 
@@ -128,6 +117,19 @@ impl Offer {
     pub const fn sack(self) -> bool {
         self.0 & 1 != 0
     }
+}
+
+/// The number of the highest step that a value reaches; 0 if it reaches none.
+#[inline(always)]
+const fn step(value: u16, steps: &[u16; 8]) -> u32 {
+    let (mut reached, mut number) = (0, 1);
+    while number < steps.len() {
+        if value >= steps[number] {
+            reached = number;
+        }
+        number += 1;
+    }
+    reached as u32
 }
 
 /// The sequence number by which a SYN is answered: MAC 24 | offer 7 | key 1, the MAC highest.
@@ -139,12 +141,6 @@ impl Cookie {
     #[inline(always)]
     pub const fn new(mac: u32, offer: Offer, key: u32) -> Self {
         Self(mac & !0xff | (offer.0 & 0x7f) << 1 | key & 1)
-    }
-
-    /// What proves it.
-    #[inline(always)]
-    pub const fn mac(self) -> u32 {
-        self.0 & !0xff
     }
 
     /// What the client's SYN offered.
@@ -212,7 +208,7 @@ mod tests {
             mac: u32, key in 0_u32..2,
         ) {
             let cookie = Cookie::new(mac, Offer::new(mss, scale, sack, v4), key);
-            prop_assert_eq!((cookie.mac(), cookie.key()), (mac >> 8 << 8, key));
+            prop_assert_eq!((cookie.0 >> 8 << 8, cookie.key()), (mac >> 8 << 8, key));
             let offer = cookie.offer();
             let least = if v4 { 536 } else { 1220 };
             prop_assert!(offer.mss(v4) <= mss.max(least));

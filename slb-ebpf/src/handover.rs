@@ -7,14 +7,7 @@ use crate::{maps::HANDOVER, pipeline::Look};
 /// Hands a packet to the rare pipeline, with where its connection is to be looked for.
 #[inline(always)]
 pub fn rare(look: Look) -> Verdict {
-    match HANDOVER.get_ptr_mut(0) {
-        Some(handover) => {
-            // SAFETY: the map gave the pointer to this processor's own copy.
-            unsafe { (&raw mut (*handover).look).write_volatile(look as u32) };
-            Verdict::ToRare
-        }
-        None => Verdict::DropInternal,
-    }
+    looking(look, Verdict::ToRare)
 }
 
 /// Where the program before wants the connection to be looked for.
@@ -30,12 +23,22 @@ pub fn look() -> Look {
     }
 }
 
-/// Hands a packet to the slow path.
+/// Hands a packet to the slow path, with what is known of its connection.
 #[inline(always)]
 pub fn open(look: Look) -> Verdict {
-    match rare(look) {
-        Verdict::ToRare => Verdict::ToOpen,
-        other => other,
+    looking(look, Verdict::ToOpen)
+}
+
+/// Notes where a connection is to be looked for by who goes on.
+#[inline(always)]
+fn looking(look: Look, to: Verdict) -> Verdict {
+    match HANDOVER.get_ptr_mut(0) {
+        Some(handover) => {
+            // SAFETY: the map gave the pointer to this processor's own copy.
+            unsafe { (&raw mut (*handover).look).write_volatile(look as u32) };
+            to
+        }
+        None => Verdict::DropInternal,
     }
 }
 
@@ -44,7 +47,7 @@ pub fn open(look: Look) -> Verdict {
 pub fn cookie(task: u32, cookie: u32, number: u32) -> Verdict {
     match HANDOVER.get_ptr_mut(0) {
         Some(handover) => {
-            // SAFETY: as in `rare`.
+            // SAFETY: as in `looking`.
             unsafe {
                 (&raw mut (*handover).task).write_volatile(task);
                 (&raw mut (*handover).cookie).write_volatile(cookie);
@@ -66,7 +69,7 @@ pub fn told() -> (u32, u32, u32) {
 #[inline(always)]
 pub fn refuse(verdict: Verdict) {
     if let Some(handover) = HANDOVER.get_ptr_mut(0) {
-        // SAFETY: as in `rare`.
+        // SAFETY: as in `looking`.
         unsafe { (&raw mut (*handover).verdict).write_volatile(verdict.index()) };
     }
 }
@@ -75,7 +78,7 @@ pub fn refuse(verdict: Verdict) {
 #[inline(always)]
 pub fn too_big(mtu: u32) -> Verdict {
     if let Some(handover) = HANDOVER.get_ptr_mut(0) {
-        // SAFETY: as in `rare`.
+        // SAFETY: as in `looking`.
         unsafe { (&raw mut (*handover).mtu).write_volatile(mtu) };
     }
     Verdict::DropTooBig

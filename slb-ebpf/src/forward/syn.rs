@@ -35,9 +35,10 @@ pub fn wish<const W: usize>(service: &Service, side: Side, mode: u8, flags: u8) 
     Wish { mss: Mss { limit: service.mss, less }, timestamps, sack: 0 }
 }
 
-/// Edits the options of the segment whose header begins at `transport`.
+/// Loads the options of the segment whose header begins at `transport`, if it has any: how many
+/// bytes they are.
 #[inline(always)]
-pub fn edit(context: &XdpContext, transport: usize, wish: u64) -> Result<(), Short> {
+pub fn load(context: &XdpContext, transport: usize) -> Result<usize, Short> {
     let header = Frame::of(context).read::<Tcp>(transport)?;
     // Unknown, so that the comparisons are made with the register that the helpers get.
     let length = unknown(u64::from(header.length >> 4) * 4) as usize;
@@ -49,11 +50,20 @@ pub fn edit(context: &XdpContext, transport: usize, wish: u64) -> Result<(), Sho
     let scratch = SCRATCH.get_ptr_mut(0).ok_or(Short)?;
     // SAFETY: the map gave the pointer to this processor's own copy, which is larger than options
     // can be; the helper checks that the bytes lie in the frame.
-    if unsafe { bpf_xdp_load_bytes(context.ctx, at, scratch.cast(), length as u32) } != 0 {
-        return Err(Short);
+    match unsafe { bpf_xdp_load_bytes(context.ctx, at, scratch.cast(), length as u32) } {
+        0 => Ok(length),
+        _ => Err(Short),
     }
+}
+
+/// Edits the options of the segment whose header begins at `transport`.
+#[inline(always)]
+pub fn edit(context: &XdpContext, transport: usize, wish: u64) -> Result<(), Short> {
+    let length = load(context, transport)?;
+    let at = (transport + size_of::<Tcp>()) as u32;
     let delta = tcp_options::edit(|at| verified::edit_option(at, length, wish));
-    // SAFETY: as above.
+    let scratch = SCRATCH.get_ptr_mut(0).ok_or(Short)?;
+    // SAFETY: as in `load`.
     if unsafe { bpf_xdp_store_bytes(context.ctx, at, scratch.cast(), length as u32) } != 0 {
         return Err(Short);
     }
@@ -63,11 +73,11 @@ pub fn edit(context: &XdpContext, transport: usize, wish: u64) -> Result<(), Sho
     Ok(())
 }
 
-/// Edits one option of those that [`edit`] has loaded.
+/// Edits one option of those that [`load`] has loaded.
 #[inline(always)]
 pub fn edit_loaded(at: usize, length: usize, wish: u64) -> (usize, Delta) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return (LONGEST, Delta::NONE) };
-    // SAFETY: as in `edit`; nobody else holds a reference to it.
+    // SAFETY: as in `load`; nobody else holds a reference to it.
     let options = unsafe { &mut *scratch.cast::<[u8; BUFFER]>() };
     tcp_options::edit_one(options, at, length, Wish::unpack(wish))
 }

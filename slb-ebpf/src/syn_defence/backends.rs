@@ -6,11 +6,7 @@ use slb_common::{
     cookie::Cookie,
 };
 
-use super::{
-    SCALE, offer,
-    segments::{self, SynOptions},
-    stage::Came,
-};
+use super::{SCALE, offer, segments::SynOptions, stage::Came};
 use crate::{
     connections::{line::Line, tcp_state::tcp},
     handover,
@@ -38,7 +34,7 @@ impl<const W: usize> Came<'_, W> {
             return Ok(Verdict::DropContended);
         }
         let (cookie, sequence) = (Cookie(before.delta()), u32::from_be(self.segment.sequence));
-        let theirs = offer::read(self.context, self.packet.network.transport)?.scale;
+        let theirs = offer::read(self.context, self.packet.network.transport).scale;
         // Without the client's scale the backend has none either.
         let ours = if cookie.offer().scale().is_some() { SCALE } else { 0 };
         let theirs = theirs.unwrap_or(0);
@@ -55,7 +51,7 @@ impl<const W: usize> Came<'_, W> {
             window: window.to_be(),
             ..self.along(tcp::ACK)
         };
-        segments::replace(self.context, self.packet, &self.addresses, &ack, &SynOptions::NONE)?;
+        self.become_segment(&ack, &SynOptions::NONE)?;
         Ok(handover::rare(Look::First))
     }
 

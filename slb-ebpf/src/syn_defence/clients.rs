@@ -8,7 +8,7 @@ use slb_common::{
 
 use super::{
     SCALE, keys, offer,
-    segments::{self, SynOptions, WITH_OPTIONS},
+    segments::{SynOptions, WITH_OPTIONS},
     stage::Came,
 };
 use crate::{
@@ -30,7 +30,7 @@ impl<const W: usize> Came<'_, W> {
     #[inline(always)]
     pub(super) fn answer(&self, mss: u16) -> Result<Verdict, Short> {
         let Offered { mss: wanted, scale, sack } =
-            offer::read(self.context, self.packet.network.transport)?;
+            offer::read(self.context, self.packet.network.transport);
         let sequence = u32::from_be(self.segment.sequence);
         let offer = Offer::new(wanted, scale, sack, W == 1);
         let Some(cookie) = keys::make(self.packet, sequence, offer) else {
@@ -109,6 +109,6 @@ impl<const W: usize> Came<'_, W> {
             ..self.along(tcp::SYN)
         };
         let options = SynOptions::new(offer.mss(W == 1), offer.sack(), offer.scale());
-        segments::replace(self.context, self.packet, &self.addresses, &syn, &options)
+        self.become_segment(&syn, &options)
     }
 }

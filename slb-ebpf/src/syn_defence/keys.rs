@@ -31,41 +31,48 @@ fn key(number: u32) -> Option<Key> {
 /// The cookie for a client's SYN of number `sequence`.
 #[inline(always)]
 pub fn make<const W: usize>(packet: &Packet<W>, sequence: u32, offer: Offer) -> Option<Cookie> {
-    let number = current()?;
-    let bare = Cookie::new(0, offer, number);
-    Some(Cookie::new(mac(packet, key(number)?, said(sequence, bare)), offer, number))
+    made_by(current()?, packet, sequence, offer)
 }
 
 /// True if a cookie is the one for this client's SYN.
 #[inline(always)]
 pub fn proves<const W: usize>(packet: &Packet<W>, sequence: u32, cookie: Cookie) -> bool {
-    let bare = Cookie::new(0, cookie.offer(), cookie.key());
-    key(cookie.key()).is_some_and(|key| {
-        Cookie::new(mac(packet, key, said(sequence, bare)), cookie.offer(), cookie.key()) == cookie
-    })
+    made_by(cookie.key(), packet, sequence, cookie.offer()) == Some(cookie)
+}
+
+/// The cookie that one of the keys makes.
+#[inline(always)]
+fn made_by<const W: usize>(
+    number: u32,
+    packet: &Packet<W>,
+    sequence: u32,
+    offer: Offer,
+) -> Option<Cookie> {
+    let bare = Cookie::new(0, offer, number);
+    let said = u64::from(sequence) << 8 | u64::from(bare.0);
+    Some(Cookie::new(mac(packet, key(number)?, said), offer, number))
 }
 
 /// The number that a client's SYN is challenged by.
 #[inline(always)]
 pub fn challenge<const W: usize>(packet: &Packet<W>) -> Option<u32> {
-    let number = current()?;
-    Some(mac(packet, key(number)?, CHALLENGE) & !1 | number)
+    challenged_by(current()?, packet)
 }
 
 /// True if it is the number that this client was challenged by.
 #[inline(always)]
 pub fn passes<const W: usize>(packet: &Packet<W>, number: u32) -> bool {
-    key(number & 1).is_some_and(|key| mac(packet, key, CHALLENGE) & !1 | number & 1 == number)
+    challenged_by(number & 1, packet) == Some(number)
 }
 
-/// What a cookie proves besides the two ends.
+/// The challenge that one of the keys makes.
 #[inline(always)]
-const fn said(sequence: u32, bare: Cookie) -> u64 {
-    (sequence as u64) << 8 | bare.0 as u64
+fn challenged_by<const W: usize>(number: u32, packet: &Packet<W>) -> Option<u32> {
+    Some(mac(packet, key(number)?, CHALLENGE) & !1 | number)
 }
 
-/// The hash of both endpoints of a client's segment, and what it says.
-#[inline(always)]
+/// The hash of both endpoints of a client's segment, and what it says; on a stack frame of its own.
+#[inline(never)]
 fn mac<const W: usize>(packet: &Packet<W>, key: Key, said: u64) -> u32 {
     let (client, vip) = (&packet.source, &packet.destination);
     let sum = match W {

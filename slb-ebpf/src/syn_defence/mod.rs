@@ -42,7 +42,7 @@ const KINDS: u8 = tcp::SYN | tcp::ACK | tcp::RST;
 #[inline(always)]
 pub const fn may_answer(service: &Service, flags: u8) -> bool {
     let reply = if mode::one_sided(service.mode) { tcp::RST } else { tcp::ACK };
-    guarded(service) && flags & (tcp::SYN | tcp::ACK | tcp::RST) & !reply == 0 && flags & reply != 0
+    guarded(service) && flags & KINDS == reply
 }
 
 #[inline(always)]

@@ -3,12 +3,13 @@
 
 use aya_ebpf::{helpers::generated::bpf_xdp_adjust_tail, programs::XdpContext};
 
+use super::stage::Came;
 use crate::{
     answer,
     checksum::fold,
     headers::Tcp,
     packet::{Frame, Header, Short},
-    parse::{self, Addresses, Packet, TCP},
+    parse::{self, Addresses, TCP},
 };
 
 /// A TCP header without options, as its length field has it.
@@ -63,40 +64,31 @@ const fn length(segment: &Tcp) -> usize {
     (segment.length >> 4) as usize * 4
 }
 
-/// Makes the answer of a packet: a new network header from its receiver to its sender, and behind
-/// it this segment.
-#[inline(always)]
-pub fn answer<const W: usize>(
-    context: &XdpContext,
-    packet: &Packet<W>,
-    addresses: &Addresses,
-    segment: &Tcp,
-    options: &SynOptions,
-) -> Result<(), Short> {
-    let (at, transport) = (packet.link.at(), packet.link.at() + parse::fixed_length::<W>());
-    resize(context, transport + length(segment))?;
-    let frame = Frame::of(context);
-    answer::turn_round(frame).ok_or(Short)?;
-    let addresses = addresses.swapped();
-    parse::write::<W>(frame, at, &addresses, (0, TCP), length(segment) as u16)?;
-    write(frame, transport, &addresses, segment, options)
-}
+impl<const W: usize> Came<'_, W> {
+    /// Sends a segment to where this one came from: behind a new network header from its receiver
+    /// to its sender.
+    #[inline(always)]
+    pub(super) fn send_back(&self, segment: &Tcp, options: &SynOptions) -> Result<(), Short> {
+        let at = self.packet.link.at();
+        let transport = at + parse::fixed_length::<W>();
+        resize(self.context, transport + length(segment))?;
+        let frame = Frame::of(self.context);
+        answer::turn_round(frame).ok_or(Short)?;
+        let addresses = self.addresses.swapped();
+        parse::write::<W>(frame, at, &addresses, (0, TCP), length(segment) as u16)?;
+        write(frame, transport, &addresses, segment, options)
+    }
 
-/// Puts this segment in the place of the packet's; its network header goes on.
-#[inline(always)]
-pub fn replace<const W: usize>(
-    context: &XdpContext,
-    packet: &Packet<W>,
-    addresses: &Addresses,
-    segment: &Tcp,
-    options: &SynOptions,
-) -> Result<(), Short> {
-    let transport = usize::from(packet.network.transport);
-    resize(context, transport + length(segment))?;
-    let frame = Frame::of(context);
-    let longer = (length(segment) as u16).wrapping_sub(packet.network.payload);
-    parse::lengthen::<W>(frame, packet.link.at(), longer)?;
-    write(frame, transport, addresses, segment, options)
+    /// Puts a segment in the place of this one; its network header goes on.
+    #[inline(always)]
+    pub(super) fn become_segment(&self, segment: &Tcp, options: &SynOptions) -> Result<(), Short> {
+        let transport = usize::from(self.packet.network.transport);
+        resize(self.context, transport + length(segment))?;
+        let frame = Frame::of(self.context);
+        let longer = (length(segment) as u16).wrapping_sub(self.packet.network.payload);
+        parse::lengthen::<W>(frame, self.packet.link.at(), longer)?;
+        write(frame, transport, &self.addresses, segment, options)
+    }
 }
 
 /// Writes a segment and its checksum.

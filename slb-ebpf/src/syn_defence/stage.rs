@@ -8,7 +8,7 @@ use slb_common::{
     stage::cookie_task::{ACKNOWLEDGE, ANSWER, CHALLENGE, PROVE, REMEMBER, REPEAT, SPLICE},
 };
 
-use super::segments::{self, BARE, SynOptions};
+use super::segments::BARE;
 use crate::{
     handover,
     headers::Tcp,
@@ -98,11 +98,5 @@ impl<const W: usize> Came<'_, W> {
     pub(super) const fn along(&self, flags: u8) -> Tcp {
         let Tcp { source, destination, .. } = self.segment;
         Tcp { source, destination, ..self.back(flags) }
-    }
-
-    /// Sends the answer to where the segment came from.
-    #[inline(always)]
-    pub(super) fn send_back(&self, segment: &Tcp, options: &SynOptions) -> Result<(), Short> {
-        segments::answer(self.context, self.packet, &self.addresses, segment, options)
     }
 }

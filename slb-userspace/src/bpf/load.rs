@@ -183,8 +183,6 @@ impl Object {
         loader.override_global("MASK_V4", &mask_v4, true);
         loader.override_global("MASK_V6", &mask_v6, true);
         loader.override_global("MASK_FRAGMENTS", &mask_fragments, true);
-        let mask_fragments = sizes.fragments - 1;
-        loader.override_global("MASK_FRAGMENTS", &mask_fragments, true);
         let log_level = super::log::level();
         loader.override_global(aya_log::LEVEL, &log_level, false);
         for name in pins.into_iter().flat_map(|_| PINNED) {

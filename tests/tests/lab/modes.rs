@@ -226,11 +226,8 @@ fn a_client_of_direct_routing_or_a_tunnel_is_reset_when_its_idle_time_is_over() 
 fn real_clients_pass_the_challenges_of_direct_routing_and_tunnels() -> Result<()> {
     let scene = scene(2, "dr", both)?;
     let _ends = decapsulators(&scene)?;
-    let counted = |label: &str| -> Result<u64> {
-        let drops = scene.slbd.json(&["drops", "--all"])?;
-        let found = seen::array(&drops["verdicts"]).find(|one| one["label"] == label);
-        Ok(found.map_or(0, |one| seen::number(one, "packets")))
-    };
+    let counted =
+        |label| -> Result<u64> { Ok(seen::verdict(&scene.slbd.json(&["drops", "--all"])?, label)) };
     for (mode, clients) in [("dr", 2), ("tunnel", 2)] {
         let text = configuration(&scene.lab, mode, both);
         let rr = "scheduler = \"rr\"\n";
