@@ -6,6 +6,7 @@ pub mod message;
 pub mod mtu;
 pub mod nat;
 pub mod options;
+pub mod room;
 pub mod send;
 pub mod syn;
 pub mod toa;

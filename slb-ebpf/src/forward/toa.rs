@@ -1,23 +1,19 @@
 //! The client's endpoint in its segments: TCP option 254, as the well-known toa kernel module reads
 //! it. It goes right behind the fixed header; everything before it moves forward.
 
-use aya_ebpf::{
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_load_bytes, bpf_xdp_store_bytes},
-    programs::XdpContext,
-};
+use aya_ebpf::programs::XdpContext;
 use slb_common::{
     connection::{endpoint_address, endpoint_port, flag, mark},
     next_hop::NextHop,
     service::mode,
 };
 
-use super::SCRATCH_BYTES;
+use super::room;
 use crate::{
     checksum::Delta,
     connections::{lookup::Entry, store::Side, tcp_state::tcp},
     headers::{Tcp, ToaAddress, ToaHead},
-    maps::SCRATCH,
-    packet::{Frame, Short, unknown},
+    packet::{Frame, Short},
     parse::{self, Network, TCP},
 };
 
@@ -82,24 +78,9 @@ pub fn insert<const W: usize>(
     if usize::from(length >> 4) * 4 + usize::from(added) > 60 {
         return Err(Short);
     }
-    // Unknown, so that the comparison is made with the register that the helpers get.
-    let head = unknown((transport + size_of::<Tcp>()) as u64) as u32;
-    if head < 54 || head > SCRATCH_BYTES as u32 {
-        return Err(Short);
-    }
-    let scratch = SCRATCH.get_ptr_mut(0).ok_or(Short)?;
-    // SAFETY: the map gave the pointer to this processor's own copy, of SCRATCH_BYTES; the helpers
-    // check that the bytes lie in the frame, and that there is head room.
-    unsafe {
-        if bpf_xdp_load_bytes(context.ctx, 0, scratch.cast(), head) != 0
-            || bpf_xdp_adjust_head(context.ctx, -i32::from(added)) != 0
-            || bpf_xdp_store_bytes(context.ctx, 0, scratch.cast(), head) != 0
-        {
-            return Err(Short);
-        }
-    }
+    let head = room::make(context, transport + size_of::<Tcp>(), i32::from(added))?;
     let frame = Frame::of(context);
-    let delta = write(frame, head as usize, client)?;
+    let delta = write(frame, head, client)?;
     parse::lengthen::<W>(frame, network, added)?;
     let header = frame.place::<Tcp>(transport)?;
     // SAFETY: `place` has checked that the header lies in the frame.

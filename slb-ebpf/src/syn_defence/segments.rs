@@ -1,12 +1,13 @@
 //! Segments that the defence makes of those that came: bare headers, with the options of a SYN or
 //! without any. Their checksums are made anew, as nothing of the old segment stays.
 
-use aya_ebpf::{helpers::generated::bpf_xdp_adjust_tail, programs::XdpContext};
+use aya_ebpf::programs::XdpContext;
 
 use super::stage::Came;
 use crate::{
     answer,
     checksum::fold,
+    forward::{message, room},
     headers::Tcp,
     packet::{Frame, Header, Short},
     parse::{self, Addresses, TCP},
@@ -71,7 +72,7 @@ impl<const W: usize> Came<'_, W> {
     pub(super) fn send_back(&self, segment: &Tcp, options: &SynOptions) -> Result<(), Short> {
         let at = self.packet.link.at();
         let transport = at + parse::fixed_length::<W>();
-        resize(self.context, transport + length(segment))?;
+        resize(self.context, transport, segment)?;
         let frame = Frame::of(self.context);
         answer::turn_round(frame).ok_or(Short)?;
         let addresses = self.addresses.swapped();
@@ -83,7 +84,7 @@ impl<const W: usize> Came<'_, W> {
     #[inline(always)]
     pub(super) fn become_segment(&self, segment: &Tcp, options: &SynOptions) -> Result<(), Short> {
         let transport = usize::from(self.packet.network.transport);
-        resize(self.context, transport + length(segment))?;
+        resize(self.context, transport, segment)?;
         let frame = Frame::of(self.context);
         let longer = (length(segment) as u16).wrapping_sub(self.packet.network.payload);
         parse::lengthen::<W>(frame, self.packet.link.at(), longer)?;
@@ -113,10 +114,14 @@ fn write(
     Ok(())
 }
 
-/// Makes the frame as long as this; it may move, so nothing read before counts.
+/// Makes the frame as long as what is before `transport`, and behind it a segment of this length;
+/// it may move, so nothing read before counts.
 #[inline(always)]
-fn resize(context: &XdpContext, length: usize) -> Result<(), Short> {
-    let change = length as i32 - Frame::of(context).length() as i32;
-    // SAFETY: the helper checks its argument; it invalidates pointers, of which none is kept.
-    if unsafe { bpf_xdp_adjust_tail(context.ctx, change) } == 0 { Ok(()) } else { Err(Short) }
+fn resize(context: &XdpContext, transport: usize, segment: &Tcp) -> Result<(), Short> {
+    let wanted = transport + length(segment);
+    let missing = wanted as i32 - Frame::of(context).length() as i32;
+    if missing > 0 {
+        return room::make(context, transport, missing).map(|_| ());
+    }
+    message::trim(context, wanted).ok_or(Short)
 }

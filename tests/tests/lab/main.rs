@@ -10,6 +10,7 @@ mod admission;
 mod backend_commands;
 mod backend_setup;
 mod bandwidth;
+mod cookies;
 mod counters;
 mod detach;
 mod distribution;
