@@ -66,8 +66,9 @@ pub struct InstanceStatus {
     /// False: stopped.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// VIPs under a SYN flood: SYNs to them are answered by cookies or challenges.
-    #[serde(default)]
+    /// VIPs under a SYN flood: SYNs to them are answered by cookies or challenges. Left out if there
+    /// are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flooded_vips: Vec<IpAddr>,
     /// Its listeners, in file order.
     pub listeners: Vec<ListenerStatus>,
