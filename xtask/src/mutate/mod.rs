@@ -105,7 +105,17 @@ fn chosen<'a>(
             chosen.push((mutation, state));
         }
     }
+    // What is built for one is then mostly there for the next.
+    chosen.sort_by_key(|(mutation, _)| (crate_of(mutation), suites_of(mutation)));
     Ok(chosen)
+}
+
+fn crate_of(mutation: &Mutation) -> &str {
+    mutation.file.split('/').next().unwrap_or_default()
+}
+
+fn suites_of(mutation: &Mutation) -> BTreeSet<&str> {
+    mutation.tests.iter().map(|name| name.suite.as_str()).collect()
 }
 
 /// The state of a mutation, the source that it changes and the files of its tests.

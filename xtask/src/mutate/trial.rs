@@ -110,6 +110,11 @@ fn by_suite(
 
 /// Builds a suite, and what it runs; the inner error is the compiler's words.
 fn build(scratch: &Scratch, suite: &Suite) -> Result<Result<(), String>> {
+    if suite.loads_objects()
+        && let Err(words) = scratch.objects()
+    {
+        return Ok(Err(words));
+    }
     let mut commands = vec![scratch.cargo(BUILD_S)];
     commands[0].args(["test", "--no-run", "--quiet"]).args(&suite.arguments);
     if suite.is_lab() {
@@ -141,6 +146,12 @@ fn tests(scratch: &Scratch, suite: &Suite, names: &[TestName]) -> Result<Report>
 impl Suite {
     fn is_lab(&self) -> bool {
         self.sources.iter().any(|path| path == "tests/tests/lab")
+    }
+
+    /// False for the tests of the data plane's logic and of the shapes of its maps, which run
+    /// without a kernel.
+    fn loads_objects(&self) -> bool {
+        !self.sources.iter().any(|path| ["slb-common/src", "slb-ebpf/src"].contains(&path.as_str()))
     }
 }
 
