@@ -1,7 +1,6 @@
 //! Builds the eBPF objects that the daemon embeds and leaves them in `OUT_DIR`.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,9 +11,8 @@ mod object;
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
-/// The programs of `slb-ebpf`; `NAME` becomes `OUT_DIR/NAME.o`.
-const OBJECTS: [&str; 3] = ["slb", "table-lab", "toa"];
-
+/// A directory: debug builds find the objects there when they run, instead of holding them.
+const APART: &str = "SLB_OBJECTS_APART";
 /// What the objects are made of and by, relative to the workspace.
 const SOURCES: [&str; 7] = [
     "slb-ebpf",
@@ -42,19 +40,20 @@ fn build() -> Result<(), String> {
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = manifest_dir.parent().ok_or("the crate is in no workspace")?;
 
+    // Only debug builds of the daemon read the program's log.
+    let debug = variable("PROFILE")? == "debug";
+    println!("cargo::rustc-check-cfg=cfg(objects_apart)");
+    println!("cargo::rerun-if-env-changed={APART}");
+    if let (true, Ok(directory)) = (debug, env::var(APART)) {
+        println!("cargo::rustc-cfg=objects_apart");
+        println!("cargo::rustc-env={APART}={directory}");
+        return Ok(());
+    }
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
-
-    // Only debug builds of the daemon read the program's log.
-    let debug = variable("PROFILE")? == "debug";
-    let features = if debug { "bpf,log" } else { "bpf" };
-    let built = object::build(root, &OBJECTS, features, &ebpf_target_dir(&out_dir))?;
-    for object in OBJECTS {
-        let (from, to) = (built.join(object), out_dir.join(format!("{object}.o")));
-        fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
-    }
-    Ok(())
+    let features = if debug { object::DEBUG } else { object::RELEASE };
+    object::build(root, features, &ebpf_target_dir(&out_dir), &out_dir)
 }
 
 /// `ebpf` in cargo's target directory, shared by debug and release builds: the object is the same.

@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod health;
 pub mod maps;
 pub mod network;
+pub mod objects;
 pub mod overlay;
 pub mod plan;
 pub mod preflight;

@@ -17,9 +17,10 @@ use slb_common::{
     service::{Gauges, Ring, SERVICE_PRESENT, Service, Timeouts},
 };
 use slb_userspace::{
-    bpf::{self, FullNat, Sizes, load::Object},
+    bpf::{FullNat, Sizes, load::Object},
     config::model::Family,
     maps::{Kernel, Operation},
+    objects,
 };
 
 /// Backend slots that the lab's flows belong to.
@@ -90,10 +91,10 @@ impl TableLab {
             acl_entries: 1,
             fragments: 1,
         };
-        let mut object = Object::load_private(bpf::TABLE_LAB, sizes(buckets_v4, buckets_v6))?;
+        let mut object = Object::load_private(objects::table_lab(), sizes(buckets_v4, buckets_v6))?;
         let words = Array::try_from(object.take_map("LAB")?)?;
         let kernel = Kernel::open(&mut object)?;
-        let apart = Object::load_private(bpf::TABLE_LAB, sizes(1, 1))?;
+        let apart = Object::load_private(objects::table_lab(), sizes(1, 1))?;
         let mut lab = Self { object, kernel, words, apart };
         lab.set_timeout(u32::MAX >> 2)?;
         Ok(lab)

@@ -7,16 +7,13 @@ mod dist;
 mod guest;
 mod load;
 mod mutate;
-// Used by slb-userspace's build script; here for its tests.
-#[cfg(test)]
+// Some of it is for slb-userspace's build script alone.
 #[allow(dead_code)]
 mod object;
 mod run;
 mod setup;
 mod test;
 mod tidy;
-// Some of it is for that build script alone.
-#[allow(dead_code)]
 mod toolchain;
 
 use std::process::ExitCode;

@@ -1,18 +1,25 @@
-//! Builds the eBPF objects with the toolchain that was found. Standard library only: it is included
-//! by `slb-userspace/build.rs`.
+//! Builds the eBPF objects with the toolchain that was found. Standard library only:
+//! `slb-userspace/build.rs` includes this file, too.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::toolchain::{self, DEBIAN_CARGO, DEBIAN_RUSTC, Origin, TARGET, Toolchain};
 
 /// The cargo profile of the object, defined in the workspace's `Cargo.toml`.
 const PROFILE: &str = "bpf";
+/// The programs of `slb-ebpf`; `NAME` becomes `NAME.o`.
+const OBJECTS: [&str; 3] = ["slb", "table-lab", "toa"];
 
-/// Builds `bins` of `slb-ebpf` into `target_dir` and returns the directory they are in.
+/// Features of `slb-ebpf` for a debug build of the daemon, which reads the program's log.
+pub(crate) const DEBUG: &str = "bpf,log";
+/// Those for a release build.
+pub(crate) const RELEASE: &str = "bpf";
+
+/// Builds the objects in `target_dir` and leaves them in the directory `out`.
 ///
 /// `target_dir` must not be that of a running cargo, which would wait for itself.
 ///
@@ -20,17 +27,17 @@ const PROFILE: &str = "bpf";
 /// What is missing and how to install it, or cargo's own output.
 pub(crate) fn build(
     root: &Path,
-    bins: &[&str],
     features: &str,
     target_dir: &Path,
-) -> Result<PathBuf, String> {
+    out: &Path,
+) -> Result<(), String> {
     let toolchain = toolchain::find().map_err(|missing| toolchain::explain(&missing))?;
     let mut command = cargo(&toolchain);
     command
         .current_dir(root)
         .args(["build", "--package", "slb-ebpf", "--features", features])
         .args(["--target", TARGET, "-Z", "build-std=core", "--profile", PROFILE])
-        .args(bins.iter().flat_map(|bin| ["--bin", bin]))
+        .args(OBJECTS.iter().flat_map(|bin| ["--bin", bin]))
         .arg("--target-dir")
         .arg(target_dir);
     let output = command.output().map_err(|error| format!("cargo did not start: {error}"))?;
@@ -38,11 +45,12 @@ pub(crate) fn build(
         let log = String::from_utf8_lossy(&output.stderr);
         return Err(format!("the eBPF object did not build ({}):\n{log}", output.status));
     }
-    let directory = target_dir.join(TARGET).join(PROFILE);
-    for object in bins.iter().map(|bin| directory.join(bin)) {
-        fs::metadata(&object).map_err(|error| format!("{}: {error}", object.display()))?;
+    for object in OBJECTS {
+        let from = target_dir.join(TARGET).join(PROFILE).join(object);
+        let to = out.join(format!("{object}.o"));
+        fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
     }
-    Ok(directory)
+    Ok(())
 }
 
 /// The toolchain's cargo, with nothing left of the cargo that may have started us.
@@ -111,6 +119,8 @@ fn rustflags() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]

@@ -100,13 +100,13 @@ fn a_frame_cut_off_at_any_byte_is_never_taken_for_whole() {
 #[test]
 fn ipv6_extension_headers_are_looked_through() {
     let mut bytes = udp_v6();
-    // Hop-by-hop, then destination options of 16 bytes, then UDP.
-    let extensions = [&[60, 0, 0, 0, 0, 0, 0, 0][..], &[17, 1], &[0; 14]].concat();
+    // Hop-by-hop, then a routing header of 16 bytes, then destination options, then UDP.
+    let extensions = [&[43, 0][..], &[0; 6], &[60, 1], &[0; 14], &[17, 0], &[0; 6]].concat();
     bytes.splice(54..54, extensions.iter().copied());
     bytes[20] = 0;
-    bytes[18..20].copy_from_slice(&(13 + 24_u16).to_be_bytes());
+    bytes[18..20].copy_from_slice(&(13 + 32_u16).to_be_bytes());
     let (network, _) = parse(&mut bytes).unwrap();
-    assert_eq!((network.protocol, network.transport), (17, 78));
+    assert_eq!((network.protocol, network.transport), (17, 86));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::{
     pins::{self, Pins},
     shape,
 };
+use crate::objects;
 
 /// A map's size by the settings.
 type SizeOf = fn(&Sizes) -> u32;
@@ -146,12 +147,13 @@ impl Object {
             Some((meta, there)) => {
                 let full_nat = growth::grow(pins, there, sizes.full_nat)?;
                 let sizes = Sizes { full_nat, ..sizes };
-                Self::load(super::OBJECT, sizes, meta.seed, Some(pins), Origin::Adopted)
+                Self::load(objects::data_plane(), sizes, meta.seed, Some(pins), Origin::Adopted)
             }
             None => {
                 pins.remove_maps()?;
                 let seed = pins::random_seed()?;
-                let object = Self::load(super::OBJECT, sizes, seed, Some(pins), Origin::Created)?;
+                let object =
+                    Self::load(objects::data_plane(), sizes, seed, Some(pins), Origin::Created)?;
                 // Last: maps without it are taken for unfinished and made anew.
                 let meta = Meta {
                     abi: ABI_VERSION,
@@ -340,6 +342,6 @@ fn found(pins: &Pins, sizes: &Sizes) -> Result<Option<(Meta, FullNat)>, Error> {
         });
     }
     let there = growth::there(pins)?;
-    shape::check(pins, super::OBJECT, &Sizes { full_nat: there, ..*sizes })?;
+    shape::check(pins, objects::data_plane(), &Sizes { full_nat: there, ..*sizes })?;
     Ok(Some((meta, there)))
 }

@@ -24,11 +24,6 @@ use slb_common::{
 
 use crate::config::model::DataplaneSettings;
 
-/// The data plane's object, built from `slb-ebpf`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/slb.o"));
-/// The object that exercises the connection table alone, for tests and benchmarks.
-pub static TABLE_LAB: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/table-lab.o"));
-
 /// A cursor has a cache line of its own.
 const CURSOR_BYTES: u64 = 64;
 /// Four bytes, but the kernel keeps elements of arrays at multiples of eight.

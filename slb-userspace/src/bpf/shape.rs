@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_object_says_what_every_pinned_map_must_be_like() {
-        let shapes = of_object(super::super::OBJECT, &SIZES).unwrap();
+        let shapes = of_object(crate::objects::data_plane(), &SIZES).unwrap();
         assert_eq!(shapes.len(), PINNED.len());
         let backends = shapes["BACKENDS"];
         assert_eq!(backends.value_size as usize, size_of::<Backend>());

@@ -19,11 +19,12 @@ use aya::{
 };
 
 use super::{
-    Error, OBJECT, Status, Wanted, cgroup,
+    Error, Status, Wanted, cgroup,
     links::{MAPS, PROGRAMS, Pins},
     networks::Networks,
     status,
 };
+use crate::objects;
 
 /// How long the kernel may take to end links whose pins are gone.
 const LINKS_END: Duration = Duration::from_secs(2);
@@ -85,13 +86,13 @@ fn load(pins: &Pins<'_>) -> Result<Ebpf, Error> {
             "`slb toa detach` first; connections that are open then show the balancer's address",
         ));
     }
-    loader.load(OBJECT).map_err(|error| Error::of_kernel("loading the object", &error))
+    loader.load(objects::toa()).map_err(|error| Error::of_kernel("loading the object", &error))
 }
 
 /// True if there is no such pin or it is a map like the object's.
 fn fits(pin: &Path, name: &str) -> bool {
     let Ok(info) = MapInfo::from_pin(pin) else { return !pin.exists() };
-    let Ok(object) = aya_obj::Object::parse(OBJECT) else { return false };
+    let Ok(object) = aya_obj::Object::parse(objects::toa()) else { return false };
     object.maps.get(name).is_some_and(|map| {
         let kind = info.map_type().map_or(0, |kind| kind as u32);
         (map.map_type(), map.key_size(), map.value_size(), map.max_entries())

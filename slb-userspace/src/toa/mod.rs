@@ -20,9 +20,6 @@ pub use self::{
     status::{Counted, State, Status, status},
 };
 
-/// The object with the programs, built from `slb-ebpf`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/toa.o"));
-
 /// Where links and maps are pinned unless said otherwise.
 pub const PIN_DIR: &str = "/sys/fs/bpf/slb-toa";
 

@@ -18,7 +18,7 @@ use slb_common::{
     vip::{LOCAL_PORT_TAKEN, LocalAddress, Settings, VipState},
 };
 use slb_userspace::{
-    bpf::{self, FullNat, Sizes, load::Object, mapping::Access},
+    bpf::{FullNat, Sizes, load::Object, mapping::Access},
     config::model::Family,
     expiry,
     maps::{
@@ -26,6 +26,7 @@ use slb_userspace::{
         operation::Addresses,
         words::{number, words},
     },
+    objects,
 };
 
 use super::cases::Case;
@@ -93,7 +94,7 @@ impl Loaded {
             fragments: 256,
             acl_entries: 100_000,
         };
-        let mut object = Object::load_private(bpf::OBJECT, sizes).unwrap();
+        let mut object = Object::load_private(objects::data_plane(), sizes).unwrap();
         object.load_stages().unwrap();
         let again = |name| match object.map(name).unwrap() {
             Map::HashMap(map) => Map::HashMap(MapData::from_id(map.info().unwrap().id()).unwrap()),

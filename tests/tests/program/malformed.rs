@@ -162,10 +162,15 @@ fn a_wrong_header_checksum_is_dropped() {
 
 #[test]
 fn flags_that_no_connection_sends_are_dropped() {
-    use flags::{FIN, PSH, RST, SYN, URG};
+    use flags::{ACK, FIN, PSH, RST, SYN, URG};
+    let with_ack = [SYN | FIN | ACK, SYN | RST | ACK];
+    let without = [0, PSH, URG, SYN | FIN, SYN | RST, FIN, FIN | PSH | URG];
     for case in TCP_CASES {
-        let frames = [0, PSH, URG, SYN | FIN, SYN | RST, FIN, FIN | PSH | URG, 0x3f]
-            .map(|tcp| ("nonsense", case.to_vip(case.client(1), case.vip(), tcp).bytes()));
+        let frames: Vec<_> = [&with_ack[..], &without, &[0x3f]]
+            .concat()
+            .into_iter()
+            .map(|tcp| ("nonsense", case.to_vip(case.client(1), case.vip(), tcp).bytes()))
+            .collect();
         assert_dropped(case, &frames, DropBadFlags);
         let (mut balancer, _) = case.balancer(1);
         case.establish(&mut balancer, case.client(1), case.vip());

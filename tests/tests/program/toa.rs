@@ -1,11 +1,11 @@
 //! The programs of TOA in this kernel; what they do for servers is in the lab tests.
 
 use aya::{Ebpf, programs::Program};
-use slb_userspace::toa::OBJECT;
+use slb_userspace::objects;
 
 #[test]
 fn the_kernel_accepts_the_programs_of_toa_and_makes_no_maps_but_theirs() {
-    let mut object = Ebpf::load(OBJECT).unwrap();
+    let mut object = Ebpf::load(objects::toa()).unwrap();
     let mut maps: Vec<&str> = object.maps().map(|(name, _)| name).collect();
     maps.sort_unstable();
     assert_eq!(maps, ["TOA_CLIENTS", "TOA_COUNTERS", "TOA_NETWORKS"]);

@@ -23,7 +23,7 @@ use mutation::Mutation;
 use record::{Record, Tried};
 use scratch::Scratch;
 use test_name::{Suite, TestName};
-use trial::Outcome;
+use trial::{Outcome, Trial};
 
 /// Which mutations.
 #[derive(clap::Args)]
@@ -72,8 +72,9 @@ fn try_all(chosen: &[Chosen<'_>], mutations: &[Mutation], record: &mut Record) -
             continue;
         }
         let started = Instant::now();
-        let outcome = trial::mutant(&scratch, mutation, suite_of)?;
+        let Trial { outcome, why } = trial::mutant(&scratch, mutation, suite_of)?;
         println!("{outcome} ({:.0} s)", started.elapsed().as_secs_f32());
+        why.iter().for_each(|why| println!("  {why}"));
         let (date, kernel, state) = (date.clone(), kernel.clone(), state.clone());
         record.note(mutation, Tried { outcome, date, kernel, state });
         save(record, mutations)?;
@@ -105,7 +106,15 @@ fn chosen<'a>(
             chosen.push((mutation, state));
         }
     }
+    chosen.sort_by_key(|(mutation, _)| needs(mutation));
     Ok(chosen)
+}
+
+/// What has to be built for a mutation: its crate, for these suites. What is built for one is there
+/// for the next that needs the same.
+fn needs(mutation: &Mutation) -> (&str, BTreeSet<&str>) {
+    let name = mutation.file.split('/').next().unwrap_or_default();
+    (name, mutation.tests.iter().map(|test| test.suite.as_str()).collect())
 }
 
 /// The state of a mutation, the source that it changes and the files of its tests.

@@ -8,12 +8,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::mutation::Mutation;
-use crate::run;
+use crate::{object, run};
 
 /// The copy.
 pub(crate) struct Scratch {
     source: PathBuf,
     target: PathBuf,
+    /// Where daemon and tests find the eBPF objects.
+    objects: PathBuf,
 }
 
 impl Scratch {
@@ -24,8 +26,11 @@ impl Scratch {
     /// git does not tell the files, or one cannot be written.
     pub(crate) fn prepare() -> Result<Self> {
         let directory = run::target_dir().join("mutate");
-        let scratch = Self { source: directory.join("source"), target: directory.join("target") };
+        let [source, target, objects] =
+            ["source", "target", "objects"].map(|name| directory.join(name));
+        let scratch = Self { source, target, objects };
         fs::create_dir_all(&scratch.source)?;
+        fs::create_dir_all(&scratch.objects)?;
         let wanted = listed(run::root(), &["--cached", "--others", "--exclude-standard"])?;
         for path in &wanted {
             match fs::read(run::root().join(path)) {
@@ -56,12 +61,23 @@ impl Scratch {
         Ok(restore)
     }
 
+    /// Builds the eBPF objects. They lie beside the binaries and not in them: a change of the data
+    /// plane then needs neither daemon nor tests built anew, which takes longer than the object.
+    ///
+    /// # Errors
+    /// The compiler's words.
+    pub(crate) fn objects(&self) -> Result<(), String> {
+        object::build(&self.source, object::DEBUG, &self.target.join("ebpf"), &self.objects)
+    }
+
     /// A cargo that works in the copy and is stopped when it takes longer than that.
     pub(crate) fn cargo(&self, seconds: u32) -> Command {
         let cargo = run::cargo();
         let mut command = Command::new("timeout");
         command.args(["--kill-after=10", &seconds.to_string()]).arg(cargo.get_program());
         command.current_dir(&self.source).env("CARGO_TARGET_DIR", &self.target);
+        // Read by slb-userspace's build script.
+        command.env("SLB_OBJECTS_APART", &self.objects);
         // Where the lab finds the daemon.
         command.env("SLB_BIN_DIR", self.target.join("debug"));
         command

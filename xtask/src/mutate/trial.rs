@@ -51,6 +51,14 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What came out of a trial.
+pub(crate) struct Trial {
+    /// What became of the mutant.
+    pub(crate) outcome: Outcome,
+    /// Tests that passed where they must fail, or the compiler's first complaint.
+    pub(crate) why: Vec<String>,
+}
+
 /// Runs the tests of a mutation against it.
 ///
 /// # Errors
@@ -59,19 +67,28 @@ pub(crate) fn mutant(
     scratch: &Scratch,
     mutation: &Mutation,
     suite_of: impl Fn(&TestName) -> Result<Suite>,
-) -> Result<Outcome> {
+) -> Result<Trial> {
     let _restore = scratch.mutate(mutation)?;
-    let mut worst = Outcome::Killed;
+    let mut trial = Trial { outcome: Outcome::Killed, why: Vec::new() };
     for (suite, names) in by_suite(&mutation.tests, suite_of)? {
         let outcome = match build(scratch, &suite)? {
-            Ok(()) => judge(&tests(scratch, &suite, &names)?, &names),
-            Err(_words) => Outcome::DidNotBuild,
+            Ok(()) => {
+                let report = tests(scratch, &suite, &names)?;
+                let passed = names.iter().filter(|name| !report.failed(name));
+                trial.why.extend(passed.map(ToString::to_string));
+                judge(&report, &names)
+            }
+            Err(words) => {
+                let complaint = words.lines().find(|line| line.starts_with("error"));
+                trial.why.extend(complaint.map(ToOwned::to_owned));
+                Outcome::DidNotBuild
+            }
         };
         if outcome != Outcome::Killed {
-            worst = outcome;
+            trial.outcome = outcome;
         }
     }
-    Ok(worst)
+    Ok(trial)
 }
 
 /// Runs tests in the unbroken copy and returns those that do not pass: a test that always fails
@@ -110,6 +127,11 @@ fn by_suite(
 
 /// Builds a suite, and what it runs; the inner error is the compiler's words.
 fn build(scratch: &Scratch, suite: &Suite) -> Result<Result<(), String>> {
+    if suite.loads_objects()
+        && let Err(words) = scratch.objects()
+    {
+        return Ok(Err(words));
+    }
     let mut commands = vec![scratch.cargo(BUILD_S)];
     commands[0].args(["test", "--no-run", "--quiet"]).args(&suite.arguments);
     if suite.is_lab() {
@@ -141,6 +163,12 @@ fn tests(scratch: &Scratch, suite: &Suite, names: &[TestName]) -> Result<Report>
 impl Suite {
     fn is_lab(&self) -> bool {
         self.sources.iter().any(|path| path == "tests/tests/lab")
+    }
+
+    /// False for the tests of the data plane's logic and of the shapes of its maps, which run
+    /// without a kernel.
+    fn loads_objects(&self) -> bool {
+        !self.sources.iter().any(|path| ["slb-common/src", "slb-ebpf/src"].contains(&path.as_str()))
     }
 }
 
