@@ -1,7 +1,12 @@
 //! Benchmarks: measured times as plain tables with ratios, and as JSON beside them.
 
+mod budget;
+mod measure;
+mod program;
 mod report;
+mod stream;
 mod table;
+mod varied;
 
 use std::process::ExitCode;
 
@@ -19,18 +24,18 @@ struct Arguments {
 enum Bench {
     /// The connection table alone: lookups and opens
     Table(table::Arguments),
+    /// One packet through the whole program
+    Program(program::Arguments),
 }
 
 fn main() -> ExitCode {
     let Arguments { bench } = Arguments::parse();
     let result = match bench {
         Bench::Table(arguments) => table::run(&arguments),
+        Bench::Program(arguments) => program::run(&arguments),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("slb-bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("slb-bench: {error:#}");
+        ExitCode::FAILURE
+    })
 }

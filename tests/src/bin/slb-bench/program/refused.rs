@@ -1,0 +1,113 @@
+//! Packets that are not forwarded: other traffic, and what is dropped.
+
+use anyhow::Result;
+use slb_common::{
+    Verdict,
+    bench::Flow,
+    service::{Limits, mode},
+};
+use slb_tests::{
+    packets::flags,
+    program::cases::{CASES, Case},
+};
+use slb_userspace::{bpf::FullNat, config::model::Family, maps::Operation};
+
+use super::{
+    Extent, Scene,
+    established::padded,
+    listeners::{self, Features},
+    scene::{Measured, Outcome, Path, Stage, Table},
+};
+use crate::{
+    budget::{self, Floor},
+    stream::{End, Stream, Stretch, client},
+};
+
+/// Clients whose packets come.
+const CLIENTS: u32 = 65_536;
+/// All of them.
+const ALL: Stretch = Stretch { first: 0, flows: CLIENTS };
+
+/// A stage with a listener that has every feature, and clients.
+fn stage(case: Case) -> Result<Stage> {
+    let table = Table { family: Family::V4, connections: CLIENTS, full_nat: FullNat::Off };
+    let mut stage = Stage::new(table, CLIENTS)?;
+    let listener = listeners::listener(case, mode::NAT);
+    listeners::install(&mut stage.balancer, case, listener, Features::all(case.family));
+    let flows: Vec<Flow> = (0..CLIENTS).map(client).collect();
+    stage.varied.write_flows(0, &flows);
+    Ok(stage)
+}
+
+/// Floors of nothing at all, and traffic of others.
+pub(super) fn passing() -> Scene {
+    Scene::new("pass: traffic that is not ours".into(), |extent| {
+        let mut list = Vec::new();
+        for (case, name) in [(CASES[0], "v4"), (CASES[2], "v6")] {
+            let mut stranger = case.client(9);
+            stranger.set_port(80);
+            let packet = padded(case.to_vip(case.client(1), stranger, flags::ACK));
+            let stream = Stream::new(&packet, End::Client, ALL);
+            if list.is_empty() {
+                for (what, own) in [
+                    ("bare drop", "bare_drop"),
+                    ("bare transmit", "bare_transmit"),
+                    ("bare transmit after 16 calls of a function", "bare_calls"),
+                ] {
+                    list.push(Measured::own(what, Path::Alone(own), stream.clone()));
+                }
+            }
+            let pass = |what: &str| {
+                Measured::new(format!("pass {name} TCP to others, {what}"), stream.clone())
+                    .ending(Verdict::PassNotOurs)
+                    .beside(Floor::Swap, Some(budget::PASS))
+            };
+            list.push(pass("one flow").constant());
+            list.push(pass("65 536 flows"));
+        }
+        let mut arp = list[list.len() - 1].stream.clone();
+        arp.frame[12..14].copy_from_slice(&[0x08, 0x06]);
+        let arp = Measured::new("pass ARP".into(), arp).constant();
+        list.push(arp.ending(Verdict::PassNotIp).beside(Floor::Swap, Some(budget::PASS)));
+        stage(CASES[0])?.run(list, extent)
+    })
+}
+
+/// What is dropped, and why.
+pub(super) fn dropping() -> Scene {
+    Scene::new("drop".into(), drops)
+}
+
+fn drops(extent: Extent) -> Result<Vec<Outcome>> {
+    let case = CASES[0];
+    let mut stage = stage(case)?;
+    let mut list = Vec::new();
+    let mut row = |what: &str, vip, tcp, verdict| {
+        let packet = padded(case.to_vip(case.client(1), vip, tcp));
+        let stream = Stream::new(&packet, End::Client, ALL);
+        list.push(Measured::new(format!("drop: {what}"), stream).ending(verdict));
+    };
+    row("flags of no connection", case.vip(), flags::SYN | flags::FIN, Verdict::DropBadFlags);
+    row("a segment of no connection", case.vip(), flags::ACK, Verdict::DropNoConnection);
+
+    let mut denied = listeners::listener(case, mode::NAT);
+    denied.vips = vec![case.vip_number(2)];
+    denied.more.acl = 7;
+    stage.balancer.listen(&denied);
+    let everybody = ["10.0.0.0/8".parse()?].into();
+    stage.balancer.apply(Operation::FillList { number: 7, list: everybody });
+    row("denied by the access list", case.vip_number(2), flags::SYN, Verdict::DropAcl);
+
+    let mut limited = listeners::listener(case, mode::NAT);
+    limited.vips = vec![case.vip_number(3)];
+    limited.more.limits = Limits { connections: 1, rate: 0 };
+    stage.balancer.listen(&limited);
+    let first = padded(case.to_vip(case.client(1), case.vip_number(3), flags::SYN));
+    stage.send(&mut Stream::new(&first, End::Client, ALL), 1, Verdict::Transmitted)?;
+    row("over the limit", case.vip_number(3), flags::SYN, Verdict::DropConnectionLimit);
+
+    let damaged = Stream::new(&padded(case.first()), End::Client, ALL).damaged();
+    let damaged = Measured::new("drop: wrong header checksum".into(), damaged);
+    list.push(damaged.ending(Verdict::DropBadChecksum));
+    stage.run(list, extent)
+}
