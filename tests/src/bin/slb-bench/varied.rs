@@ -96,6 +96,11 @@ impl Varied {
         (0..flows).map(|index| self.flows.get(index)).collect()
     }
 
+    /// All flows of the map.
+    pub(crate) fn all_flows(&self) -> Vec<Flow> {
+        self.flows(self.flows.len())
+    }
+
     /// Says where varied packets go on.
     ///
     /// # Errors

@@ -6,7 +6,11 @@ use anyhow::{Result, ensure};
 use slb_common::{Verdict, bench::Flow, service::mode};
 use slb_tests::{
     packets::{Packet, flags},
-    program::{cases::Case, modes},
+    program::{
+        cases::Case,
+        listener::{Installed, Listener},
+        modes,
+    },
 };
 use slb_userspace::{
     bpf::FullNat,
@@ -31,14 +35,14 @@ const LARGE: u32 = 10_000_000;
 
 /// Connections of one mode, one family and one protocol.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
-    pub(super) case: Case,
-    pub(super) mode: u8,
-    pub(super) connections: u32,
+pub(crate) struct Plan {
+    pub(crate) case: Case,
+    pub(crate) mode: u8,
+    pub(crate) connections: u32,
 }
 
 /// A scene for every mode, family and protocol.
-pub(super) fn scenes(large: bool) -> Vec<Scene> {
+pub(crate) fn scenes(large: bool) -> Vec<Scene> {
     let mut plans = Vec::new();
     for family in [Family::V4, Family::V6] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
@@ -57,7 +61,8 @@ pub(super) fn scenes(large: bool) -> Vec<Scene> {
 fn scene(plan: Plan) -> Scene {
     let name = format!("established: {}, {} connections", plan.words(), grouped(plan.connections));
     Scene::new(name, move |extent| {
-        let (mut stage, streams) = establish(plan, Features::all(plan.case.family))?;
+        let Established { mut stage, streams, .. } =
+            establish(plan, Features::all(plan.case.family))?;
         let flows: Vec<u32> = match plan.connections {
             LARGE => vec![LARGE],
             _ => FLOWS.to_vec(),
@@ -68,7 +73,7 @@ fn scene(plan: Plan) -> Scene {
                 let mut stream = stream.clone();
                 stream.template.flows = *flows;
                 let from = if *end == End::Client { "client" } else { "backend" };
-                let what = format!("{} from {from}, {} flows", plan.words(), grouped(*flows));
+                let what = format!("{} from {from}, {}", plan.words(), flows_word(*flows));
                 let floor = if *flows == 1 { Floor::Swap } else { Floor::Memory(*flows) };
                 let budget = plan.budget(*end, *flows);
                 list.push(Measured::new(what, stream).beside(floor, budget));
@@ -102,7 +107,12 @@ impl Plan {
     }
 }
 
-pub(super) const fn mode_name(mode: u8) -> &'static str {
+/// So many flows, as words.
+pub(crate) fn flows_word(flows: u32) -> String {
+    format!("{} {}", grouped(flows), if flows == 1 { "flow" } else { "flows" })
+}
+
+pub(crate) const fn mode_name(mode: u8) -> &'static str {
     match mode {
         mode::DIRECT => "dr",
         mode::TUNNEL => "tunnel",
@@ -112,7 +122,7 @@ pub(super) const fn mode_name(mode: u8) -> &'static str {
 }
 
 /// A packet long enough to be varied, with data if it is a segment with data.
-pub(super) fn longer(packet: Packet) -> Packet {
+pub(crate) fn longer(packet: Packet) -> Packet {
     let bytes = match (packet.source.is_ipv4(), packet.transport_is_tcp()) {
         (true, true) => 6,
         (true, false) => 18,
@@ -123,7 +133,7 @@ pub(super) fn longer(packet: Packet) -> Packet {
 }
 
 /// A packet without data, with as many bytes behind it.
-pub(super) fn padded(packet: Packet) -> Packet {
+pub(crate) fn padded(packet: Packet) -> Packet {
     let longer = longer(packet.clone());
     match packet.transport_is_tcp() {
         true => Packet { padding: longer.payload.len(), ..packet },
@@ -131,20 +141,30 @@ pub(super) fn padded(packet: Packet) -> Packet {
     }
 }
 
-/// A stage with all connections of a plan established, and the streams of their packets.
-pub(super) fn establish(plan: Plan, features: Features) -> Result<(Stage, Vec<(End, Stream)>)> {
+/// A stage with all connections of a plan established.
+pub(crate) struct Established {
+    pub(crate) stage: Stage,
+    /// Their packets.
+    pub(crate) streams: Vec<(End, Stream)>,
+    pub(crate) listener: Listener,
+    pub(crate) installed: Installed,
+}
+
+/// Establishes all connections of a plan.
+pub(crate) fn establish(plan: Plan, features: Features) -> Result<Established> {
     let Plan { case, mode, connections } = plan;
     let full_nat = listeners::full_nat(mode);
     let table = Table { family: case.family, connections, full_nat };
     let lists = if full_nat == FullNat::On { 2 } else { 1 };
     let mut stage = Stage::new(table, connections * lists)?;
     let listener = listeners::listener(case, mode);
-    let installed = listeners::install(&mut stage.balancer, case, listener, features);
-    establish_more(&mut stage, plan, installed.service, 0).map(|streams| (stage, streams))
+    let installed = listeners::install(&mut stage.balancer, case, listener.clone(), features);
+    let streams = establish_more(&mut stage, plan, installed.service, 0)?;
+    Ok(Established { stage, streams, listener, installed })
 }
 
 /// Establishes connections of clients from `first` on with a service; the streams of their packets.
-pub(super) fn establish_more(
+pub(crate) fn establish_more(
     stage: &mut Stage,
     plan: Plan,
     service: u16,
@@ -161,7 +181,7 @@ pub(super) fn establish_more(
 }
 
 /// Completes all connections of a service; the streams of their packets.
-pub(super) fn answer(stage: &mut Stage, plan: Plan, service: u16) -> Result<Vec<(End, Stream)>> {
+pub(crate) fn answer(stage: &mut Stage, plan: Plan, service: u16) -> Result<Vec<(End, Stream)>> {
     let Plan { case, mode, connections } = plan;
     let (clients, locals) = known(stage, case, service);
     ensure!(

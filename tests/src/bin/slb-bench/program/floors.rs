@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The floors of a list of rows.
-pub(super) struct Floors {
+pub(crate) struct Floors {
     /// For each program that varies packets: its packets' floor, first without it, then behind it.
     pairs: Vec<(Measured, Measured)>,
     /// By how many places a load may go to.
@@ -16,7 +16,7 @@ pub(super) struct Floors {
 
 impl Floors {
     /// Those that these rows need.
-    pub(super) fn of(list: &[Measured]) -> Self {
+    pub(crate) fn of(list: &[Measured]) -> Self {
         let mut floors = Self { pairs: Vec::new(), memory: Vec::new() };
         for measured in list.iter().filter(|measured| compared(measured.path)) {
             let stream = &measured.stream;
@@ -45,19 +45,19 @@ impl Floors {
     }
 
     /// All of them, to be measured.
-    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Measured> {
+    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut Measured> {
         let pairs = self.pairs.iter_mut().flat_map(|(alone, varied)| [alone, varied]);
         pairs.chain(self.memory.iter_mut().map(|(_, measured)| measured))
     }
 
     /// The floors as rows.
-    pub(super) fn into_rows(self) -> impl Iterator<Item = Row> {
+    pub(crate) fn into_rows(self) -> impl Iterator<Item = Row> {
         let pairs = self.pairs.into_iter().flat_map(|(alone, varied)| [alone, varied]);
         pairs.chain(self.memory.into_iter().map(|(_, measured)| measured)).map(|floor| floor.row)
     }
 
     /// A row without what varying its packets costs, beside its floor.
-    pub(super) fn judge(&self, measured: &Measured) -> Option<Judged> {
+    pub(crate) fn judge(&self, measured: &Measured) -> Option<Judged> {
         if !compared(measured.path) {
             return None;
         }
@@ -83,7 +83,7 @@ const fn compared(path: Path) -> bool {
 }
 
 /// A number for people.
-pub(super) fn grouped(number: u32) -> String {
+pub(crate) fn grouped(number: u32) -> String {
     let digits = number.to_string();
     let mut words = String::new();
     for (place, digit) in digits.chars().enumerate() {

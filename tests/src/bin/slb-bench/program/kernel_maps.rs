@@ -7,8 +7,7 @@ use slb_userspace::bpf::FullNat;
 
 use super::{
     Extent, Scene,
-    established::longer,
-    floors::grouped,
+    established::{flows_word, longer},
     scene::{Measured, Outcome, Path, Stage, Table},
 };
 use crate::{
@@ -46,7 +45,7 @@ fn run(extent: Extent) -> Result<Vec<Outcome>> {
         for flows in [1, 1024, 65_536, FLOWS] {
             let mut stream = stream.clone();
             stream.template.flows = flows;
-            let what = format!("kernel {name}, {} flows", grouped(flows));
+            let what = format!("kernel {name}, {}", flows_word(flows));
             let floor = if flows == 1 { Floor::Swap } else { Floor::Memory(flows) };
             list.push(Measured::own(&what, Path::Varied(program), stream).beside(floor, None));
         }

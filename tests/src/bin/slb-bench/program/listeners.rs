@@ -29,20 +29,20 @@ const NEVER: Limits = Limits { connections: 1 << 30, rate: 1 << 30 };
 
 /// What a listener has beside its scheduler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Features {
+pub(crate) struct Features {
     /// Entries of its access list, none of which is met.
-    pub(super) acl: u32,
+    pub(crate) acl: u32,
     /// Limits of its own, of its instance's, of its backends' and of client prefixes, none reached.
-    pub(super) limits: bool,
+    pub(crate) limits: bool,
     /// Leading bits of a client's address that choose its backend.
-    pub(super) persistence: Option<u8>,
+    pub(crate) persistence: Option<u8>,
     /// Bits that say how it defends itself against floods of SYNs.
-    pub(super) syn_defence: u32,
+    pub(crate) syn_defence: u32,
 }
 
 impl Features {
     /// Every feature of layer 4 that a listener may have.
-    pub(super) const fn all(family: Family) -> Self {
+    pub(crate) const fn all(family: Family) -> Self {
         Self {
             acl: 1000,
             limits: true,
@@ -61,12 +61,12 @@ const fn group(family: Family) -> u8 {
 }
 
 /// Whether a table is to have room for local ports.
-pub(super) const fn full_nat(mode: u8) -> FullNat {
+pub(crate) const fn full_nat(mode: u8) -> FullNat {
     if mode == mode::FULL_NAT { FullNat::On } else { FullNat::Off }
 }
 
 /// A listener of a mode, one-armed: packets leave where they came, as the floor's do.
-pub(super) fn listener(case: Case, mode: u8) -> Listener {
+pub(crate) fn listener(case: Case, mode: u8) -> Listener {
     let mut listener = match mode::one_sided(mode) {
         true => modes::one_sided(case, mode, BACKENDS),
         false => Listener { mode, ..case.listener(BACKENDS) },
@@ -78,7 +78,7 @@ pub(super) fn listener(case: Case, mode: u8) -> Listener {
 }
 
 /// Sets up a listener with features; its list has the number of its service, and its instance too.
-pub(super) fn install(
+pub(crate) fn install(
     balancer: &mut Balancer,
     case: Case,
     mut listener: Listener,

@@ -5,15 +5,15 @@
 //! anew, of the next flow, and hands it to the program under test. What that costs is measured on
 //! the bare program and taken off.
 
-mod established;
-mod floors;
+pub(crate) mod established;
+pub(crate) mod floors;
 mod kernel_maps;
-mod listeners;
+pub(crate) mod listeners;
 mod opened;
 mod print;
 mod processors;
 mod refused;
-mod scene;
+pub(crate) mod scene;
 
 use std::process::ExitCode;
 
@@ -45,13 +45,13 @@ pub(crate) struct Arguments {
 
 /// How much is measured.
 #[derive(Clone, Copy)]
-struct Extent {
+pub(crate) struct Extent {
     rounds: u32,
     packets: u32,
 }
 
 /// Things that are measured in turns, on maps of their own.
-struct Scene {
+pub(crate) struct Scene {
     name: String,
     run: Box<dyn Fn(Extent) -> Result<Vec<Outcome>>>,
 }

@@ -13,7 +13,7 @@ use slb_tests::{
         listener::{Installed, Listener},
     },
 };
-use slb_userspace::bpf::FullNat;
+use slb_userspace::{bpf::FullNat, config::model::Family};
 
 use super::{
     Extent, Scene,
@@ -50,9 +50,9 @@ impl Full {
     const fn words(self) -> &'static str {
         match self {
             Self::Empty => "empty table",
-            Self::Half => "half full table",
-            Self::HalfOpen => "table full of half-open",
-            Self::Established => "table full of established",
+            Self::Half => "half full",
+            Self::HalfOpen => "full of half-open",
+            Self::Established => "full of established",
         }
     }
 }
@@ -75,8 +75,7 @@ impl Variant {
 /// A scene for each.
 pub(super) fn scenes() -> Vec<Scene> {
     let of = |case: Case, full: Full| {
-        let family = if case.vip().is_ipv4() { "v4" } else { "v6" };
-        let name = format!("new connections: {family} TCP, {}", full.words());
+        let name = format!("new connections: {} TCP, {}", family_name(case), full.words());
         Scene::new(name, move |extent| opened(case, full, extent))
     };
     vec![
@@ -86,6 +85,13 @@ pub(super) fn scenes() -> Vec<Scene> {
         of(CASES[0], Full::Established),
         of(CASES[2], Full::Half),
     ]
+}
+
+const fn family_name(case: Case) -> &'static str {
+    match case.family {
+        Family::V4 => "v4",
+        Family::V6 => "v6",
+    }
 }
 
 /// What is opened. The first one has a budget in a half full table.
@@ -111,6 +117,7 @@ fn variants(case: Case) -> Vec<Variant> {
 }
 
 fn opened(case: Case, full: Full, extent: Extent) -> Result<Vec<Outcome>> {
+    let family = family_name(case);
     let variants = variants(case);
     let of_variant = OPENS * extent.rounds;
     let flows = (variants.len() as u32 * of_variant).max(3 * CONNECTIONS);
@@ -135,7 +142,7 @@ fn opened(case: Case, full: Full, extent: Extent) -> Result<Vec<Outcome>> {
             if full == Full::HalfOpen { After::Stays } else { After::Ends(installed.service) };
         let verdict = if refused { Verdict::DropTableFull } else { Verdict::Transmitted };
         list.push(
-            Measured::new(format!("{}, {}", variant.what, full.words()), stream)
+            Measured::new(format!("new {family} TCP, {}, {}", full.words(), variant.what), stream)
                 .ending(verdict)
                 .packets(OPENS, after)
                 .beside(Floor::Memory(CONNECTIONS), budget),

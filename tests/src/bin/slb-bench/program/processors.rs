@@ -8,8 +8,7 @@ use slb_tests::{program::cases::CASES, table_lab::pin};
 
 use super::{
     Extent, Scene,
-    established::{Plan, establish},
-    floors::grouped,
+    established::{Established, Plan, establish, flows_word},
     listeners::Features,
     scene::{Outcome, Path, Stage},
 };
@@ -30,7 +29,7 @@ pub(super) fn scene() -> Scene {
 
 fn run(extent: Extent) -> Result<Vec<Outcome>> {
     let plan = Plan { case: CASES[0], mode: mode::NAT, connections: CONNECTIONS };
-    let (mut stage, streams) = establish(plan, Features::all(plan.case.family))?;
+    let Established { mut stage, streams, .. } = establish(plan, Features::all(plan.case.family))?;
     if aya::util::online_cpus().is_ok_and(|online| online.len() < 2) {
         println!("\nprocessors: there is one only");
         return Ok(Vec::new());
@@ -54,8 +53,8 @@ fn compare(
     extent: Extent,
 ) -> Result<Vec<Outcome>> {
     let name = |what: &str| {
-        let flows = grouped(streams[0].1.template.flows);
-        Row::new(format!("nat v4 TCP, both directions, {what}, {flows} flows"))
+        let flows = flows_word(streams[0].1.template.flows);
+        Row::new(format!("nat v4 TCP, both directions, {what}, {flows}"))
     };
     let (mut one, mut two) = (name("one processor"), name("two processors"));
     let mut varying = Row::new("both ways varied: swap".into());

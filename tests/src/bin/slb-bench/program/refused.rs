@@ -88,7 +88,6 @@ fn drops(extent: Extent) -> Result<Vec<Outcome>> {
         list.push(Measured::new(format!("drop: {what}"), stream).ending(verdict));
     };
     row("flags of no connection", case.vip(), flags::SYN | flags::FIN, Verdict::DropBadFlags);
-    row("a segment of no connection", case.vip(), flags::ACK, Verdict::DropNoConnection);
 
     let mut denied = listeners::listener(case, mode::NAT);
     denied.vips = vec![case.vip_number(2)];

@@ -23,7 +23,7 @@ use crate::{
 
 /// Which way a packet takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Path {
+pub(crate) enum Path {
     /// Varied, then through the program under test.
     Balanced,
     /// Always the same one, straight into the program under test, which leaves it as it is.
@@ -36,7 +36,7 @@ pub(super) enum Path {
 
 /// What becomes of the table after each round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     /// It stays.
     Stays,
     /// The entries of this service are ended.
@@ -45,22 +45,22 @@ pub(super) enum After {
 
 /// One thing to measure.
 #[derive(Clone)]
-pub(super) struct Measured {
-    pub(super) row: Row,
-    pub(super) path: Path,
-    pub(super) stream: Stream,
+pub(crate) struct Measured {
+    pub(crate) row: Row,
+    pub(crate) path: Path,
+    pub(crate) stream: Stream,
     /// How its packets end.
     verdict: Verdict,
     /// Packets of a round, if not as many as of the others.
     packets: Option<u32>,
     after: After,
-    pub(super) floor: Floor,
-    pub(super) budget: Option<Budget>,
+    pub(crate) floor: Floor,
+    pub(crate) budget: Option<Budget>,
 }
 
 impl Measured {
     /// Packets that are sent, compared with bare parse, swap, send.
-    pub(super) fn new(what: String, stream: Stream) -> Self {
+    pub(crate) fn new(what: String, stream: Stream) -> Self {
         Self {
             row: Row::new(what),
             path: Path::Balanced,
@@ -74,40 +74,40 @@ impl Measured {
     }
 
     /// A row of the benchmark's own.
-    pub(super) fn own(what: &str, path: Path, stream: Stream) -> Self {
+    pub(crate) fn own(what: &str, path: Path, stream: Stream) -> Self {
         Self { path, ..Self::new(what.to_owned(), stream) }
     }
 
     #[must_use]
-    pub(super) fn constant(self) -> Self {
+    pub(crate) fn constant(self) -> Self {
         Self { path: Path::Constant, ..self }
     }
 
     #[must_use]
-    pub(super) fn ending(self, verdict: Verdict) -> Self {
+    pub(crate) fn ending(self, verdict: Verdict) -> Self {
         Self { verdict, ..self }
     }
 
     #[must_use]
-    pub(super) fn packets(self, packets: u32, after: After) -> Self {
+    pub(crate) fn packets(self, packets: u32, after: After) -> Self {
         Self { packets: Some(packets), after, ..self }
     }
 
     #[must_use]
-    pub(super) fn beside(self, floor: Floor, budget: Option<Budget>) -> Self {
+    pub(crate) fn beside(self, floor: Floor, budget: Option<Budget>) -> Self {
         Self { floor, budget, ..self }
     }
 }
 
 /// What was measured of one thing.
-pub(super) struct Outcome {
-    pub(super) row: Row,
+pub(crate) struct Outcome {
+    pub(crate) row: Row,
     /// Absent for floors themselves.
-    pub(super) judged: Option<Judged>,
+    pub(crate) judged: Option<Judged>,
 }
 
 impl Outcome {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let mut json = self.row.json();
         let judged = self.judged.map(|judged| judged.json());
         if let (Some(row), Some(Value::Object(judged))) = (json.as_object_mut(), judged) {
@@ -119,22 +119,22 @@ impl Outcome {
 
 /// What the program is loaded for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Table {
-    pub(super) family: Family,
-    pub(super) connections: u32,
-    pub(super) full_nat: FullNat,
+pub(crate) struct Table {
+    pub(crate) family: Family,
+    pub(crate) connections: u32,
+    pub(crate) full_nat: FullNat,
 }
 
 /// A program with maps of its own, and the object that varies its packets.
-pub(super) struct Stage {
-    pub(super) balancer: Balancer,
-    pub(super) varied: Varied,
+pub(crate) struct Stage {
+    pub(crate) balancer: Balancer,
+    pub(crate) varied: Varied,
     family: Family,
 }
 
 impl Stage {
     /// Tables of one family for so many connections, and room for so many flows.
-    pub(super) fn new(table: Table, flows: u32) -> Result<Self> {
+    pub(crate) fn new(table: Table, flows: u32) -> Result<Self> {
         const SMALL: u32 = 64;
         let Table { family, connections, full_nat } = table;
         let buckets = bpf::buckets(connections);
@@ -148,6 +148,7 @@ impl Stage {
             buckets_v6,
             ring_slots: 1 << 18,
             templates: 1 << 18,
+            backends: 1024,
             full_nat,
             ..loaded::sizes(SMALL)
         };
@@ -159,12 +160,12 @@ impl Stage {
     }
 
     /// Sends so many packets of a stream through the program under test, which all end so.
-    pub(super) fn send(&mut self, stream: &mut Stream, packets: u32, end: Verdict) -> Result<()> {
+    pub(crate) fn send(&mut self, stream: &mut Stream, packets: u32, end: Verdict) -> Result<()> {
         self.time(Path::Balanced, stream, packets, end).map(drop)
     }
 
     /// Nanoseconds of a packet.
-    pub(super) fn time(
+    pub(crate) fn time(
         &mut self,
         path: Path,
         stream: &mut Stream,
@@ -237,7 +238,7 @@ impl Stage {
     }
 
     /// Measures everything in every round, with the floors that it is compared with.
-    pub(super) fn run(&mut self, list: Vec<Measured>, extent: Extent) -> Result<Vec<Outcome>> {
+    pub(crate) fn run(&mut self, list: Vec<Measured>, extent: Extent) -> Result<Vec<Outcome>> {
         let mut floors = Floors::of(&list);
         let mut list = list;
         for _ in 0..extent.rounds {
