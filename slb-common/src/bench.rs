@@ -89,6 +89,10 @@ pub struct Progress {
     pub turns: u32,
     /// Where the last dependent load was, and what it gave.
     pub loaded: u64,
+    /// Where the first frame of a run began; 0: none has come yet.
+    pub start: u64,
+    /// Where this one begins, written and read back: a pointer becomes a number that way.
+    pub here: u64,
 }
 
 /// Value of the map `RECEIVER`: what it is told, and what it has seen.
@@ -107,5 +111,5 @@ pub struct Receiver {
     pub kept: u64,
 }
 
-const _: () = assert!(size_of::<Template>() == 104 && size_of::<Progress>() == 16);
+const _: () = assert!(size_of::<Template>() == 104 && size_of::<Progress>() == 32);
 const _: () = assert!(size_of::<Receiver>() == 24);

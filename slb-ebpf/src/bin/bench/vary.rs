@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::xdp_action::XDP_ABORTED,
-    helpers::generated::{bpf_ktime_get_ns, bpf_xdp_adjust_head},
+    helpers::generated::{bpf_ktime_get_ns, bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     programs::XdpContext,
 };
 use slb_common::bench::{Flow, HEAD_V4, HEAD_V6, STAMP_WORD, Template, WORDS_V4, WORDS_V6};
@@ -104,11 +104,7 @@ fn vary<const W: usize>(context: &XdpContext, end: End, payload: Payload) -> Opt
     // SAFETY: the map gave the pointer; the benchmark writes between runs only.
     let template = unsafe { &*TEMPLATE.get_ptr(0)? };
     let (flow, turns) = next(template)?;
-    let excess = Frame::of(context).length() as i32 - template.length as i32;
-    // SAFETY: the helper checks the room; it invalidates pointers, of which none is kept.
-    if excess != 0 && unsafe { bpf_xdp_adjust_head(context.ctx, excess) } != 0 {
-        return None;
-    }
+    restore(context, template.length)?;
     let frame = Frame::of(context);
     let place: *mut u8 = if W == 1 {
         frame.place::<Beginning<BYTES_V4>>(0).ok()?.cast()
@@ -138,6 +134,33 @@ fn vary<const W: usize>(context: &XdpContext, end: End, payload: Payload) -> Opt
         // SAFETY: as above.
         unsafe { place.add(head + index * 8).cast::<u64>().write(word) };
         index += 1;
+    }
+    Some(())
+}
+
+/// Gives the frame the start and the end that it had before a program moved them.
+#[inline(always)]
+fn restore(context: &XdpContext, length: u32) -> Option<()> {
+    // Live frames lie in pages of their own, at the same place in each.
+    const OF_PAGE: u64 = 4095;
+    let progress = PROGRESS.get_ptr_mut(0)?;
+    // SAFETY: the map gave the pointer, and one processor alone runs the programs of an object.
+    let moved = unsafe {
+        (&raw mut (*progress).here).write_volatile(context.data() as u64);
+        let here = (&raw const (*progress).here).read_volatile() & OF_PAGE;
+        if (*progress).start == 0 {
+            (*progress).start = here;
+        }
+        (*progress).start as i32 - here as i32
+    };
+    // SAFETY: the helper checks the room; it invalidates pointers, of which none is kept.
+    if moved != 0 && unsafe { bpf_xdp_adjust_head(context.ctx, moved) } != 0 {
+        return None;
+    }
+    let missing = length as i32 - Frame::of(context).length() as i32;
+    // SAFETY: as above.
+    if missing != 0 && unsafe { bpf_xdp_adjust_tail(context.ctx, missing) } != 0 {
+        return None;
     }
     Some(())
 }

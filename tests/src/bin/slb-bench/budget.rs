@@ -28,7 +28,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    const fn of_swap(most: f64) -> Self {
+    /// A budget that was given beside bare XDP.
+    pub(crate) const fn of_swap(most: f64) -> Self {
         Self { most, floor: SWAP_NS }
     }
 

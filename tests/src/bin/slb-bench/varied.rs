@@ -139,7 +139,7 @@ impl Varied {
         attrs: TestRunAttrs,
     ) -> Result<f64> {
         self.template.set(0, &Template { mask: self.mask, ..stream.template });
-        self.progress.set(0, &stream.progress);
+        self.progress.set(0, &Progress { start: 0, ..stream.progress });
         let data_in = Some(&stream.frame[..]);
         let program = self.program(name)?;
         let time = measure::each(times, || {

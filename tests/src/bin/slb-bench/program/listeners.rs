@@ -92,12 +92,13 @@ pub(crate) fn install(
     if features.acl > 0 {
         balancer.apply(Operation::FillList { number, list });
     }
-    let limits = if features.limits { NEVER } else { Limits::default() };
-    let to = Instance { limits, flags: INSTANCE_PRESENT, ..Instance::default() };
+    let limits = if features.limits { NEVER } else { listener.more.limits };
+    let of_others = if features.limits { NEVER } else { Limits::default() };
+    let to = Instance { limits: of_others, flags: INSTANCE_PRESENT, ..Instance::default() };
     // Its own place, so that listeners without limits stay without.
     let place = u16::from(features.limits);
     balancer.apply(Operation::SetInstance { place, to });
-    listener.backends.iter_mut().for_each(|backend| backend.limits = limits);
+    listener.backends.iter_mut().for_each(|backend| backend.limits = of_others);
     listener.flags = SERVICE_PRESENT | features.syn_defence;
     if let Some(prefix) = features.persistence {
         listener.persistence =
@@ -107,7 +108,7 @@ pub(crate) fn install(
         acl: if features.acl > 0 { number } else { 0 },
         instance: place,
         limits,
-        client_limits: limits,
+        client_limits: of_others,
         client_prefix: if features.limits { group(case.family) } else { 0 },
         cookie_threshold: u32::MAX,
         ..listener.more

@@ -25,6 +25,8 @@ use crate::{
 
 /// Clients whose packets come.
 const CLIENTS: u32 = 65_536;
+/// Entries of the list that denies all of them, but for that one entry.
+const DENYING: u32 = 100;
 /// All of them.
 const ALL: Stretch = Stretch { first: 0, flows: CLIENTS };
 
@@ -53,6 +55,7 @@ pub(super) fn passing() -> Scene {
                     ("bare drop", "bare_drop"),
                     ("bare transmit", "bare_transmit"),
                     ("bare transmit after 16 calls of a function", "bare_calls"),
+                    ("bare transmit after 16 looks at the coarse clock", "bare_clock"),
                 ] {
                     list.push(Measured::own(what, Path::Alone(own), stream.clone()));
                 }
@@ -81,32 +84,35 @@ pub(super) fn dropping() -> Scene {
 fn drops(extent: Extent) -> Result<Vec<Outcome>> {
     let case = CASES[0];
     let mut stage = stage(case)?;
-    let mut list = Vec::new();
-    let mut row = |what: &str, vip, tcp, verdict| {
+    let to = |vip, tcp| {
         let packet = padded(case.to_vip(case.client(1), vip, tcp));
-        let stream = Stream::new(&packet, End::Client, ALL);
-        list.push(Measured::new(format!("drop: {what}"), stream).ending(verdict));
+        Stream::new(&packet, End::Client, ALL)
     };
-    row("flags of no connection", case.vip(), flags::SYN | flags::FIN, Verdict::DropBadFlags);
-
-    let mut denied = listeners::listener(case, mode::NAT);
-    denied.vips = vec![case.vip_number(2)];
-    denied.more.acl = 7;
-    stage.balancer.listen(&denied);
+    let mut listen = |number, features, limits| {
+        let mut listener = listeners::listener(case, mode::NAT);
+        listener.vips = vec![case.vip_number(number)];
+        listener.more.limits = limits;
+        listeners::install(&mut stage.balancer, case, listener, features);
+        case.vip_number(number)
+    };
+    let one = Limits { connections: 1, rate: 0 };
+    let denying = listen(2, Features { acl: DENYING, ..Features::default() }, Limits::default());
+    let limited = listen(3, Features::default(), one);
     let everybody = ["10.0.0.0/8".parse()?].into();
-    stage.balancer.apply(Operation::FillList { number: 7, list: everybody });
-    row("denied by the access list", case.vip_number(2), flags::SYN, Verdict::DropAcl);
+    stage.balancer.apply(Operation::FillList { number: 1 + DENYING, list: everybody });
+    stage.send(&mut to(limited, flags::SYN), 1, Verdict::Transmitted)?;
 
-    let mut limited = listeners::listener(case, mode::NAT);
-    limited.vips = vec![case.vip_number(3)];
-    limited.more.limits = Limits { connections: 1, rate: 0 };
-    stage.balancer.listen(&limited);
-    let first = padded(case.to_vip(case.client(1), case.vip_number(3), flags::SYN));
-    stage.send(&mut Stream::new(&first, End::Client, ALL), 1, Verdict::Transmitted)?;
-    row("over the limit", case.vip_number(3), flags::SYN, Verdict::DropConnectionLimit);
-
-    let damaged = Stream::new(&padded(case.first()), End::Client, ALL).damaged();
-    let damaged = Measured::new("drop: wrong header checksum".into(), damaged);
-    list.push(damaged.ending(Verdict::DropBadChecksum));
+    let scan = flags::SYN | flags::FIN;
+    let row = |what: &str, stream: Stream, verdict| {
+        Measured::new(format!("drop: {what}"), stream).ending(verdict)
+    };
+    let damaged = to(case.vip(), flags::SYN).damaged();
+    let list = vec![
+        row("wrong header checksum", damaged, Verdict::DropBadChecksum),
+        row("flags of no connection", to(case.vip(), scan), Verdict::DropBadFlags),
+        row("a segment of no connection", to(case.vip(), flags::ACK), Verdict::DropNoConnection),
+        row("denied by the access list", to(denying, flags::SYN), Verdict::DropAcl),
+        row("over the limit", to(limited, flags::SYN), Verdict::DropConnectionLimit),
+    ];
     stage.run(list, extent)
 }
