@@ -18,7 +18,7 @@ use super::{
     balancer::{Action, Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
     cases::{CASES, Case, TCP_CASES, answered, assert_sent, forwarded},
     forwarding::variations,
-    listener::{Installed, Listener, Target},
+    listener::{Installed, Target},
 };
 
 /// The modes whose replies nobody sees here.
