@@ -13,7 +13,7 @@ mod object;
 mod toolchain;
 
 /// The programs of `slb-ebpf`; `NAME` becomes `OUT_DIR/NAME.o`.
-const OBJECTS: [&str; 3] = ["slb", "table-lab", "toa"];
+const OBJECTS: [&str; 4] = ["slb", "table-lab", "bench", "toa"];
 
 /// What the objects are made of and by, relative to the workspace.
 const SOURCES: [&str; 7] = [

@@ -28,6 +28,8 @@ use crate::config::model::DataplaneSettings;
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/slb.o"));
 /// The object that exercises the connection table alone, for tests and benchmarks.
 pub static TABLE_LAB: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/table-lab.o"));
+/// The object with the benchmarks' own programs: what varies packets, and floors.
+pub static BENCH: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.o"));
 
 /// A cursor has a cache line of its own.
 const CURSOR_BYTES: u64 = 64;
