@@ -29,7 +29,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// A budget that was given beside bare XDP.
-    pub(crate) const fn of_swap(most: f64) -> Self {
+    const fn of_swap(most: f64) -> Self {
         Self { most, floor: SWAP_NS }
     }
 
@@ -78,6 +78,8 @@ pub(crate) const MILLION_FLOWS_V6: Budget = Budget { most: 230.0, floor: memory:
 pub(crate) const FULL_NAT_REPLY: Budget = Budget { most: 330.0, floor: memory::MILLION };
 /// A connection's first packet, half of the table's places taken.
 pub(crate) const OPEN: Budget = Budget { most: 350.0, floor: memory::MILLION };
+/// A SYN that is answered by a cookie.
+pub(crate) const COOKIE: Budget = Budget::of_swap(100.0);
 /// Both directions of nat, each on a processor of its own.
 pub(crate) const TWO_PROCESSORS: Budget = Budget { most: 1.3, floor: 1.0 };
 

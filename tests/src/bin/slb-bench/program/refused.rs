@@ -4,7 +4,7 @@ use anyhow::Result;
 use slb_common::{
     Verdict,
     bench::Flow,
-    service::{Limits, mode},
+    service::{Limits, SERVICE_COOKIES_ALWAYS, mode},
 };
 use slb_tests::{
     packets::flags,
@@ -76,9 +76,9 @@ pub(super) fn passing() -> Scene {
     })
 }
 
-/// What is dropped, and why.
+/// What is dropped, and why, and what is answered without a connection.
 pub(super) fn dropping() -> Scene {
-    Scene::new("drop".into(), drops)
+    Scene::new("refused: drops and cookies".into(), drops)
 }
 
 fn drops(extent: Extent) -> Result<Vec<Outcome>> {
@@ -98,6 +98,8 @@ fn drops(extent: Extent) -> Result<Vec<Outcome>> {
     let one = Limits { connections: 1, rate: 0 };
     let denying = listen(2, Features { acl: DENYING, ..Features::default() }, Limits::default());
     let limited = listen(3, Features::default(), one);
+    let defence = Features { syn_defence: SERVICE_COOKIES_ALWAYS, ..Features::default() };
+    let defended = listen(4, defence, Limits::default());
     let everybody = ["10.0.0.0/8".parse()?].into();
     stage.balancer.apply(Operation::FillList { number: 1 + DENYING, list: everybody });
     stage.send(&mut to(limited, flags::SYN), 1, Verdict::Transmitted)?;
@@ -107,7 +109,9 @@ fn drops(extent: Extent) -> Result<Vec<Outcome>> {
         Measured::new(format!("drop: {what}"), stream).ending(verdict)
     };
     let damaged = to(case.vip(), flags::SYN).damaged();
+    let cookie = Measured::new("SYN answered by cookie".into(), to(defended, flags::SYN));
     let list = vec![
+        cookie.ending(Verdict::AnsweredCookie).beside(Floor::Swap, Some(budget::COOKIE)),
         row("wrong header checksum", damaged, Verdict::DropBadChecksum),
         row("flags of no connection", to(case.vip(), scan), Verdict::DropBadFlags),
         row("a segment of no connection", to(case.vip(), flags::ACK), Verdict::DropNoConnection),

@@ -72,9 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         rows.extend(of_mode(mode, arguments, &before)?);
     }
     println!(
-        "\nbusy ns: processor time of a packet, the far end's included; loss: sent and not arrived, \
+        "\nbusy ns: processor time of a packet, the far end's included, median; loss: sent and not arrived, \
          in percent;\nof redirect: Mpps / those of the bare redirect of the same size and rounds; \
-         before: Mpps / stored Mpps"
+         before: busy ns / stored"
     );
     println!("{}", report::save("wire", &rows)?.display());
     Ok(ExitCode::SUCCESS)
