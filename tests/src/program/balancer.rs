@@ -81,6 +81,7 @@ pub struct Balancer {
 
 impl Balancer {
     /// The program with room for everything.
+    #[allow(clippy::new_without_default, reason = "it takes a namespace and the kernel's verifier")]
     pub fn new() -> Self {
         Self::with_buckets(1024)
     }

@@ -57,7 +57,7 @@ pub struct Loaded {
     local_ports_v4: HashMap<MapData, [u64; 2], u64>,
     local_ports_v6: HashMap<MapData, [u64; 6], u64>,
     /// Clients that have passed a challenge.
-    pub(crate) challenged: HashMap<MapData, [u64; 2], u64>,
+    pub challenged: HashMap<MapData, [u64; 2], u64>,
     /// Buckets of answers.
     answers: PerCpuArray<MapData, u64>,
     /// Under which others find it when it is idle, if they do.

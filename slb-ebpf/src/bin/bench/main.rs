@@ -6,6 +6,7 @@
 
 mod floors;
 mod maps;
+mod places;
 mod receiver;
 mod vary;
 
@@ -14,7 +15,8 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use vary::{End, Payload};
+use places::End;
+use vary::Payload;
 
 /// From a client over IPv4.
 #[xdp]

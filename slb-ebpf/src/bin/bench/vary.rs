@@ -11,14 +11,10 @@ use slb_ebpf::{
     packet::{Frame, Header},
 };
 
-use crate::maps::{FLOWS, NEXT, PROGRESS, TEMPLATE};
-
-/// Who has sent the frame.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Client,
-    Backend,
-}
+use crate::{
+    maps::{FLOWS, NEXT, PROGRESS, TEMPLATE},
+    places::{End, Places},
+};
 
 /// What it carries.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,55 +22,6 @@ pub(crate) enum Payload {
     Constant,
     /// The time of the monotonic clock.
     Stamped,
-}
-
-/// A field in a frame: which word, and how far its first bit is from that word's.
-#[derive(Clone, Copy)]
-struct Field(usize, u32);
-
-/// Where the fields are that vary, counted in words that begin behind the frame's head.
-struct Places {
-    address: Field,
-    port: Field,
-    backend: Option<Field>,
-    checksum: Option<Field>,
-    sequence: Field,
-}
-
-impl Places {
-    #[inline(always)]
-    const fn of<const W: usize>(end: End) -> Self {
-        match (W, end) {
-            (1, End::Client) => Self {
-                address: Field(3, 0),
-                port: Field(4, 0),
-                backend: None,
-                checksum: Some(Field(2, 48)),
-                sequence: Field(4, 32),
-            },
-            (1, End::Backend) => Self {
-                address: Field(3, 32),
-                port: Field(4, 16),
-                backend: Some(Field(3, 16)),
-                checksum: Some(Field(2, 48)),
-                sequence: Field(4, 32),
-            },
-            (_, End::Client) => Self {
-                address: Field(3, 32),
-                port: Field(6, 0),
-                backend: None,
-                checksum: None,
-                sequence: Field(6, 32),
-            },
-            (_, End::Backend) => Self {
-                address: Field(5, 32),
-                port: Field(6, 16),
-                backend: Some(Field(3, 48)),
-                checksum: None,
-                sequence: Field(6, 32),
-            },
-        }
-    }
 }
 
 /// The bytes that are written; their bounds are checked at once.
