@@ -77,6 +77,8 @@ pub(super) fn of(instance: &Instance, listener: &Listener, family: Family) -> Ad
 const fn defence(listener: &Listener) -> u32 {
     match (listener.protocol, listener.syn_defence.mode) {
         (Protocol::Udp, _) | (_, SynDefenceMode::Off) => 0,
+        // Real clients of nat and fullnat were refused behind cookies: only who says so gets them.
+        (_, SynDefenceMode::Auto) if listener.mode.sees_replies() => 0,
         (_, SynDefenceMode::Auto) => SERVICE_COOKIES_AUTO,
         (_, SynDefenceMode::Always) => SERVICE_COOKIES_ALWAYS,
     }
@@ -144,9 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn syn_defence_is_the_listeners_and_auto_by_default() {
+    fn syn_defence_is_the_listeners_and_auto_where_clients_are_challenged() {
         let of = |listener| admissions("", listener).map(|one| (one.flags, one.cookie_threshold));
-        assert_eq!(of("syn_defence = {}"), [(SERVICE_COOKIES_AUTO, 10_000); 2]);
+        assert_eq!(of("syn_defence = {}"), [(0, 10_000); 2]);
+        let auto = of("mode = \"dr\"\nsyn_defence = {}");
+        assert_eq!(auto, [(SERVICE_COOKIES_AUTO, 10_000); 2]);
         let always = "syn_defence = { mode = \"always\", threshold = 7 }";
         assert_eq!(of(always), [(SERVICE_COOKIES_ALWAYS, 7); 2]);
         assert_eq!(of("syn_defence = { mode = \"off\" }"), [(0, 10_000); 2]);

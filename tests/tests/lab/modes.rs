@@ -221,3 +221,30 @@ fn a_client_of_direct_routing_or_a_tunnel_is_reset_when_its_idle_time_is_over() 
     }
     Ok(())
 }
+
+#[test]
+fn real_clients_pass_the_challenges_of_direct_routing_and_tunnels() -> Result<()> {
+    let scene = scene(2, "dr", both)?;
+    let _ends = decapsulators(&scene)?;
+    let counted = |label: &str| -> Result<u64> {
+        let drops = scene.slbd.json(&["drops", "--all"])?;
+        let found = seen::array(&drops["verdicts"]).find(|one| one["label"] == label);
+        Ok(found.map_or(0, |one| seen::number(one, "packets")))
+    };
+    for (mode, clients) in [("dr", 2), ("tunnel", 2)] {
+        let text = configuration(&scene.lab, mode, both);
+        let rr = "scheduler = \"rr\"\n";
+        let defended = format!("{rr}syn_defence = {{ mode = \"always\" }}\n");
+        // Datagrams have no such thing.
+        scene.slbd.reload(&text.replacen(rr, &defended, 1))?;
+        for vip in VIPS {
+            let answers = scene.ask((vip, WEB).into(), Question::Http, Load::concurrent(100, 4))?;
+            without_errors(mode, answers)?;
+        }
+        // One address in each family; who is remembered is challenged no more.
+        let passed = counted("syn_challenge_passed")?;
+        ensure!((clients..40).contains(&passed), "{mode}: {passed} passed");
+        ensure!(counted("syn_challenge")? >= passed, "{mode}");
+    }
+    Ok(())
+}
