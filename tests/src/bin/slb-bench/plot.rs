@@ -5,6 +5,7 @@ mod draw;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use plotters::chart::SeriesLabelPosition;
 use serde_json::Value;
 
 use crate::report;
@@ -70,8 +71,9 @@ fn flows(results: &Value) -> Plot {
     };
     Plot {
         title: "One packet, by test run".into(),
-        across: "flows at random in a table for a million".into(),
+        across: "flows at random".into(),
         up: "processor time, ns".into(),
+        legend: SeriesLabelPosition::UpperLeft,
         lines: BY_FLOWS.into_iter().map(line).collect(),
     }
 }
@@ -96,8 +98,9 @@ fn modes(results: &Value) -> Plot {
     }
     Plot {
         title: "Live frames of 64 bytes over veth, one processor".into(),
-        across: "flows at random in a table for a million".into(),
+        across: "flows at random".into(),
         up: "Mpps".into(),
+        legend: SeriesLabelPosition::LowerLeft,
         lines,
     }
 }

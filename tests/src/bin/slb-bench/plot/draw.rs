@@ -24,6 +24,8 @@ pub(super) struct Plot {
     pub(super) title: String,
     pub(super) across: String,
     pub(super) up: String,
+    /// Where no line is.
+    pub(super) legend: SeriesLabelPosition,
     pub(super) lines: Vec<Line>,
 }
 
@@ -53,6 +55,7 @@ fn draw(
     let mut chart = ChartBuilder::on(area)
         .caption(&plot.title, ("sans-serif", 20))
         .margin(12)
+        .margin_right(48)
         .x_label_area_size(44)
         .y_label_area_size(56)
         .build_cartesian_2d((1.0..right).log_scale(), 0.0..top)?;
@@ -74,7 +77,7 @@ fn draw(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(plot.legend.clone())
         .background_style(WHITE.mix(0.85))
         .border_style(BLACK.mix(0.3))
         .draw()?;
