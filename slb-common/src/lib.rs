@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod answer;
+pub mod bench;
 pub mod connection;
 pub mod cookie;
 pub mod fragment;

@@ -34,6 +34,11 @@ pub fn table_lab() -> &'static [u8] {
     object!("table-lab")
 }
 
+/// The benchmarks' own programs: what varies packets, and floors.
+pub fn bench() -> &'static [u8] {
+    object!("bench")
+}
+
 /// The programs that show a backend's servers their clients.
 pub fn toa() -> &'static [u8] {
     object!("toa")

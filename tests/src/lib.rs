@@ -3,4 +3,5 @@
 pub mod icmp;
 pub mod lab;
 pub mod packets;
+pub mod program;
 pub mod table_lab;

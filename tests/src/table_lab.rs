@@ -3,10 +3,11 @@
 
 use std::{collections::HashMap, net::IpAddr, thread, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aya::{
     maps::{Array, MapData},
     programs::{TestRun, TestRunOptions},
+    util::online_cpus,
 };
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -250,8 +251,11 @@ fn run_on_two(
 /// # Errors
 /// The kernel's.
 pub fn pin(processor: usize) -> Result<()> {
+    // Not those that this thread may run on: it may be one that has been pinned before.
+    let online = online_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
+    let own = online.get(processor % online.len().max(1)).context("no processor is online")?;
     let mut set = CpuSet::new();
-    set.set(processor % thread::available_parallelism()?.get())?;
+    set.set(*own as usize)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 

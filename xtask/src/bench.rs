@@ -12,7 +12,11 @@ use crate::setup::{self, Scope};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// What to measure
-    bench: Bench,
+    #[arg(required_unless_present = "plot")]
+    bench: Option<Bench>,
+    /// Draw what was measured the last time, into docs/
+    #[arg(long)]
+    plot: bool,
     /// Handed on to the benchmark
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
@@ -34,26 +38,33 @@ enum Bench {
     L7,
 }
 
-/// Builds and runs a benchmark.
+/// Builds and runs a benchmark, draws, or both.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let missing = match arguments.bench {
-        Bench::Table => None,
-        Bench::Program | Bench::Wire | Bench::Pktgen | Bench::Peers => Some("the benchmarks"),
-        Bench::L7 => Some("the layer 7 sidecar"),
+        None | Some(Bench::Table | Bench::Program | Bench::Wire) => None,
+        Some(Bench::Pktgen | Bench::Peers) => Some("the benchmarks"),
+        Some(Bench::L7) => Some("the layer 7 sidecar"),
     };
-    let name = arguments.bench.name();
+    let name = arguments.bench.map_or("plot", Bench::name);
     if let Some(with) = missing {
         return Ok(run::not_yet(&format!(
-            "`bench {name}` is not there yet: it comes with {with}. There is `bench table`."
+            "`bench {name}` is not there yet: it comes with {with}. There are `bench table`, \
+             `bench program` and `bench wire`."
         )));
     }
-    if let Some(refusal) = run::refuse_without_root("a benchmark", &format!("bench {name}")) {
+    if arguments.bench.is_some()
+        && let Some(refusal) = run::refuse_without_root("a benchmark", &format!("bench {name}"))
+    {
         return Ok(refusal);
     }
     setup::run(Scope::Build)?;
     build::binaries(&["slb-tests"], &["slb-bench"], Profile::Release)?;
     let mut bench = Command::new(Profile::Release.directory().join("slb-bench"));
-    run::exit_code(bench.arg(name).args(&arguments.rest))
+    bench.current_dir(run::root()).arg(name).args(&arguments.rest);
+    if arguments.plot && arguments.bench.is_some() {
+        bench.arg("--plot");
+    }
+    run::exit_code(&mut bench)
 }
 
 impl Bench {

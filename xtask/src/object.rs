@@ -12,7 +12,7 @@ use crate::toolchain::{self, DEBIAN_CARGO, DEBIAN_RUSTC, Origin, TARGET, Toolcha
 /// The cargo profile of the object, defined in the workspace's `Cargo.toml`.
 const PROFILE: &str = "bpf";
 /// The programs of `slb-ebpf`; `NAME` becomes `NAME.o`.
-const OBJECTS: [&str; 3] = ["slb", "table-lab", "toa"];
+const OBJECTS: [&str; 4] = ["slb", "table-lab", "bench", "toa"];
 
 /// Features of `slb-ebpf` for a debug build of the daemon, which reads the program's log.
 pub(crate) const DEBUG: &str = "bpf,log";

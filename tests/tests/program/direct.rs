@@ -18,19 +18,13 @@ use super::{
     balancer::{Action, Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
     cases::{CASES, Case, TCP_CASES, answered, assert_sent, forwarded},
     forwarding::variations,
-    listener::{Installed, Listener, Target},
+    listener::{Installed, Target},
 };
 
 /// The modes whose replies nobody sees here.
 const ONE_SIDED: [u8; 2] = [mode::DIRECT, mode::TUNNEL];
 
-/// A listener with so many backends on its own port.
-pub(crate) fn listener(case: Case, mode: u8, backends: u8) -> Listener {
-    let backends: Vec<_> = (1..=backends)
-        .map(|number| std::net::SocketAddr::new(case.backend(number).ip(), case.vip().port()))
-        .collect();
-    Listener { mode, ..Listener::new(case.vip(), case.protocol, &backends) }
-}
+pub(crate) use slb_tests::program::modes::one_sided as listener;
 
 /// A program with that listener, and with sources for tunnels.
 pub(crate) fn balancer(case: Case, mode: u8, backends: u8) -> (Balancer, Installed) {

@@ -16,16 +16,10 @@ use super::{
     listener::{Installed, Listener},
 };
 
+pub(crate) use slb_tests::program::modes::{local, set_locals};
+
 /// Buckets of a table that has room for all ports of a local address.
 pub(crate) const LARGE: u32 = 32_768;
-
-/// The `number`-th local address of a family.
-pub(crate) fn local(case: Case, number: u8) -> IpAddr {
-    match case.family {
-        Family::V4 => [100, 64, 0, number].into(),
-        Family::V6 => [0xfd64, 0, 0, 0, 0, 0, 0, u16::from(number)].into(),
-    }
-}
 
 /// A listener of full NAT.
 pub(crate) fn listener(case: Case, backends: u8) -> Listener {
@@ -37,12 +31,6 @@ pub(crate) fn balancer(case: Case, backends: u8, locals: u8) -> (Balancer, Insta
     let (mut balancer, installed) = Balancer::with(&listener(case, backends));
     set_locals(&mut balancer, case, locals);
     (balancer, installed)
-}
-
-/// Gives the program so many local addresses.
-pub(crate) fn set_locals(balancer: &mut Balancer, case: Case, locals: u8) {
-    let locals: Vec<IpAddr> = (1..=locals).map(|number| local(case, number)).collect();
-    balancer.kernel.set_locals(&locals);
 }
 
 /// Sends a client's first packet; returns the local endpoint that its backend sees.

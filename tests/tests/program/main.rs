@@ -3,11 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-mod balancer;
-mod cases;
-mod consistency;
-mod listener;
-mod loaded;
+use slb_tests::program::{balancer, cases, listener, loaded};
 
 mod admission;
 mod answers;

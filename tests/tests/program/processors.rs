@@ -12,32 +12,30 @@ use super::{
     full_nat::{LARGE, listener, local},
 };
 
-impl Balancer {
-    /// Runs the program on frames, each list on a processor of its own, all at the same time.
-    fn receive_at_once(&mut self, lists: &[Vec<Vec<u8>>]) {
-        let program = self.object.program("slb").unwrap();
-        let program = &*program;
-        thread::scope(|scope| {
-            for (processor, frames) in lists.iter().enumerate() {
-                scope.spawn(move || {
-                    pin(processor).unwrap();
-                    for frame in frames {
-                        // struct xdp_md: data, data_end, data_meta, ingress and queue, egress.
-                        let context = [0, frame.len() as u32, 0, INTERFACE, 0, 0];
-                        let context: Vec<u8> =
-                            context.iter().flat_map(|word| word.to_ne_bytes()).collect();
-                        let options = TestRunOptions {
-                            data_in: Some(frame),
-                            ctx_in: Some(&context),
-                            repeat: 1,
-                            ..TestRunOptions::default()
-                        };
-                        program.test_run(options).unwrap();
-                    }
-                });
-            }
-        });
-    }
+/// Runs the program on frames, each list on a processor of its own, all at the same time.
+fn receive_at_once(balancer: &mut Balancer, lists: &[Vec<Vec<u8>>]) {
+    let program = balancer.object.program("slb").unwrap();
+    let program = &*program;
+    thread::scope(|scope| {
+        for (processor, frames) in lists.iter().enumerate() {
+            scope.spawn(move || {
+                pin(processor).unwrap();
+                for frame in frames {
+                    // struct xdp_md: data, data_end, data_meta, ingress and queue, egress.
+                    let context = [0, frame.len() as u32, 0, INTERFACE, 0, 0];
+                    let context: Vec<u8> =
+                        context.iter().flat_map(|word| word.to_ne_bytes()).collect();
+                    let options = TestRunOptions {
+                        data_in: Some(frame),
+                        ctx_in: Some(&context),
+                        repeat: 1,
+                        ..TestRunOptions::default()
+                    };
+                    program.test_run(options).unwrap();
+                }
+            });
+        }
+    });
 }
 
 #[test]
@@ -58,7 +56,7 @@ fn two_processors_that_seek_the_last_free_ports_never_take_the_same_one() {
             (from..from + EACH).map(|number| first(number).bytes()).collect()
         };
         let before = balancer.verdicts();
-        balancer.receive_at_once(&[frames(0), frames(EACH)]);
+        receive_at_once(&mut balancer, &[frames(0), frames(EACH)]);
         let after = balancer.verdicts();
         let [opened, refused] = [Verdict::Redirected, Verdict::DropNoLocalPort]
             .map(|verdict| verdict.index() as usize)

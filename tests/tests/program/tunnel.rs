@@ -23,19 +23,7 @@ use super::{
     listener::{Installed, Listener, Target},
 };
 
-/// Where outer headers come from.
-pub(crate) fn source(family: Family) -> IpAddr {
-    match family {
-        Family::V4 => IpAddr::from([10, 0, 1, 254]),
-        Family::V6 => "fd01::fe".parse().unwrap(),
-    }
-}
-
-/// Sets one source for each family.
-pub(crate) fn set_sources(balancer: &mut Balancer) {
-    let single = |family| TunnelSource { address: words(source(family)), spread: [0; 2] };
-    balancer.kernel.set_tunnel_sources([single(Family::V4), single(Family::V6)]);
-}
+pub(crate) use slb_tests::program::modes::{set_sources, source};
 
 /// The packet as it leaves for the first backend, which has this address and stands behind another
 /// interface.

@@ -1,7 +1,14 @@
 //! Benchmarks: measured times as plain tables with ratios, and as JSON beside them.
 
+mod budget;
+mod measure;
+mod plot;
+mod program;
 mod report;
+mod stream;
 mod table;
+mod varied;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -13,24 +20,37 @@ use clap::{Parser, Subcommand};
 struct Arguments {
     #[command(subcommand)]
     bench: Bench,
+    /// Draw what is stored afterwards, into docs/
+    #[arg(long, global = true)]
+    plot: bool,
 }
 
 #[derive(Subcommand)]
 enum Bench {
     /// The connection table alone: lookups and opens
     Table(table::Arguments),
+    /// One packet through the whole program
+    Program(program::Arguments),
+    /// Live frames over veth
+    Wire(wire::Arguments),
+    /// Draw what is stored, into docs/
+    Plot,
 }
 
 fn main() -> ExitCode {
-    let Arguments { bench } = Arguments::parse();
+    let Arguments { bench, plot } = Arguments::parse();
     let result = match bench {
         Bench::Table(arguments) => table::run(&arguments),
+        Bench::Program(arguments) => program::run(&arguments),
+        Bench::Wire(arguments) => wire::run(&arguments),
+        Bench::Plot => plot::run().map(|()| ExitCode::SUCCESS),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("slb-bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let result = match result {
+        Ok(code) if plot => plot::run().map(|()| code),
+        other => other,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("slb-bench: {error:#}");
+        ExitCode::FAILURE
+    })
 }

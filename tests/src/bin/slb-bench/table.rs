@@ -1,10 +1,15 @@
 //! The connection table alone: nanoseconds of a lookup and of an open, by how many flows are in it.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, ensure};
 use slb_tests::table_lab::{TableLab, Word, pin};
 use slb_userspace::{bpf::buckets, config::model::Family};
 
-use crate::report::{self, Row};
+use crate::{
+    measure,
+    report::{self, Before, Row},
+};
 
 /// Connections that the tables are made for: half of their places.
 const CONNECTIONS: u32 = 1_000_000;
@@ -41,7 +46,7 @@ enum Lab {
 ///
 /// # Errors
 /// The kernel's, or the file system's.
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     pin(0)?;
     let mut rows = Vec::new();
     for family in [Family::V4, Family::V6] {
@@ -49,9 +54,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         // The floor is the same for both families.
         rows.extend(measured.into_iter().skip(usize::from(!rows.is_empty())));
     }
-    report::print(&rows);
+    report::print(&rows, &Before::load("table"));
+    let rows: Vec<_> = rows.iter().map(Row::json).collect();
     println!("{}", report::save("table", &rows)?.display());
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn measure(family: Family, rounds: u32) -> Result<Vec<Row>> {
@@ -66,8 +72,8 @@ fn measure(family: Family, rounds: u32) -> Result<Vec<Row>> {
                 Lab::Half => &mut half,
             };
             lab.set_word(Word::Flows, u64::from(measured.flows))?;
-            let time = lab.run(measured.program, measured.times)?;
-            measured.row.rounds.push(time.as_nanos() as f64);
+            let Measured { row, program, times, .. } = measured;
+            row.rounds.push(measure::each(*times, || lab.run(program, *times).map(drop))?);
         }
     }
     for lab in [&empty, &half] {

@@ -2,39 +2,45 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::packets::Mac;
 use slb_common::{
     connection::ticks,
     service::{Limits, Persistence, SERVICE_PRESENT, Service, Timeouts, mode, scheduler},
 };
-use slb_tests::packets::Mac;
 use slb_userspace::config::model::Protocol;
 
 use super::balancer::ELSEWHERE;
 
 /// A backend of a listener.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Target {
-    pub(crate) address: SocketAddr,
-    pub(crate) weight: u16,
-    pub(crate) mac: Mac,
-    pub(crate) vlan: u16,
-    pub(crate) interface: u32,
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Of its scheduler.
+    pub weight: u16,
+    /// Its own, or its router's.
+    pub mac: Mac,
+    /// Tag of frames to it; 0: none.
+    pub vlan: u16,
+    /// Index of the interface that it is behind.
+    pub interface: u32,
     /// Longest packet on the way to it; 0: not known.
-    pub(crate) mtu: u16,
+    pub mtu: u16,
     /// It keeps the port of a packet.
-    pub(crate) same_port: bool,
+    pub same_port: bool,
     /// False: no new connections, whatever the ring says.
-    pub(crate) usable: bool,
+    pub usable: bool,
     /// How often its slot has been used before.
-    pub(crate) generation: u8,
+    pub generation: u8,
     /// Its health check has failed.
-    pub(crate) failed: bool,
-    pub(crate) limits: Limits,
+    pub failed: bool,
+    /// Of its connections.
+    pub limits: Limits,
 }
 
 impl Target {
     /// A backend of weight 1, untagged, behind another interface.
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
         let last = match address.ip() {
             IpAddr::V4(ip) => ip.octets()[3],
             IpAddr::V6(ip) => ip.octets()[15],
@@ -58,26 +64,34 @@ impl Target {
 
 /// A listener, that is a service of one family.
 #[derive(Clone, Debug)]
-pub(crate) struct Listener {
-    pub(crate) vips: Vec<SocketAddr>,
+pub struct Listener {
+    /// Of one port.
+    pub vips: Vec<SocketAddr>,
     /// Last port of a range that begins with the VIPs' port.
-    pub(crate) last_port: Option<u16>,
-    pub(crate) protocol: Protocol,
+    pub last_port: Option<u16>,
+    /// TCP or UDP.
+    pub protocol: Protocol,
     /// One of `slb_common::service::mode`.
-    pub(crate) mode: u8,
-    pub(crate) scheduler: u8,
-    pub(crate) flags: u32,
-    pub(crate) mss: u16,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) persistence: Persistence,
-    pub(crate) backends: Vec<Target>,
+    pub mode: u8,
+    /// One of `slb_common::service::scheduler`.
+    pub scheduler: u8,
+    /// Bits `SERVICE_*`.
+    pub flags: u32,
+    /// Greatest segment size that SYNs may announce; 0: as announced.
+    pub mss: u16,
+    /// Idle times.
+    pub timeouts: Timeouts,
+    /// By source, if at all.
+    pub persistence: Persistence,
+    /// Where connections go.
+    pub backends: Vec<Target>,
     /// Whatever else its service has: limits, bandwidth, lists.
-    pub(crate) more: Service,
+    pub more: Service,
 }
 
 impl Listener {
     /// A listener that gives backends their turn.
-    pub(crate) fn new(vip: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) -> Self {
+    pub fn new(vip: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) -> Self {
         Self {
             vips: vec![vip],
             last_port: None,
@@ -96,8 +110,9 @@ impl Listener {
 
 /// A listener that has been set up.
 #[derive(Clone, Debug)]
-pub(crate) struct Installed {
-    pub(crate) service: u16,
+pub struct Installed {
+    /// Its id.
+    pub service: u16,
     /// Slots of its backends, in their order.
-    pub(crate) slots: Vec<u32>,
+    pub slots: Vec<u32>,
 }

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::packets::{BACKEND_START, CLIENT_START, Mac, Packet, flags};
 use slb_common::Verdict;
-use slb_tests::packets::{BACKEND_START, CLIENT_START, Mac, Packet, flags};
 use slb_userspace::config::model::{Family, Protocol};
 
 use super::{
@@ -12,19 +12,21 @@ use super::{
 };
 
 /// The client's MAC address, or its router's.
-pub(crate) const CLIENT_MAC: Mac = [2, 0, 0, 0, 0, 0xc1];
+pub const CLIENT_MAC: Mac = [2, 0, 0, 0, 0, 0xc1];
 /// The balancer's MAC address toward clients.
-pub(crate) const FRONT_MAC: Mac = [2, 0, 0, 0, 0, 0xba];
+pub const FRONT_MAC: Mac = [2, 0, 0, 0, 0, 0xba];
 
 /// A family and a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Case {
-    pub(crate) family: Family,
-    pub(crate) protocol: Protocol,
+pub struct Case {
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// TCP or UDP.
+    pub protocol: Protocol,
 }
 
 /// All four.
-pub(crate) const CASES: [Case; 4] = [
+pub const CASES: [Case; 4] = [
     Case { family: Family::V4, protocol: Protocol::Tcp },
     Case { family: Family::V4, protocol: Protocol::Udp },
     Case { family: Family::V6, protocol: Protocol::Tcp },
@@ -32,7 +34,7 @@ pub(crate) const CASES: [Case; 4] = [
 ];
 
 /// The two of TCP.
-pub(crate) const TCP_CASES: [Case; 2] = [CASES[0], CASES[2]];
+pub const TCP_CASES: [Case; 2] = [CASES[0], CASES[2]];
 
 impl Case {
     fn address(self, v4: [u8; 4], v6: [u16; 8]) -> IpAddr {
@@ -43,67 +45,67 @@ impl Case {
     }
 
     /// The `number`-th client, on a port of its own.
-    pub(crate) fn client(self, number: u16) -> SocketAddr {
+    pub fn client(self, number: u16) -> SocketAddr {
         let [high, low] = number.to_be_bytes();
         let ip = self.address([198, 51, high, low], [0x2001, 0xdb8, 0xc, 0, 0, 0, 0xfeed, number]);
         SocketAddr::new(ip, 30_000 + number % 30_000)
     }
 
     /// The `number`-th VIP's port 80.
-    pub(crate) fn vip_number(self, number: u8) -> SocketAddr {
+    pub fn vip_number(self, number: u8) -> SocketAddr {
         let ip =
             self.address([203, 0, 113, number], [0x2001, 0xdb8, 0xa, 0, 0, 0, 0, number.into()]);
         SocketAddr::new(ip, 80)
     }
 
     /// The VIP that most tests use.
-    pub(crate) fn vip(self) -> SocketAddr {
+    pub fn vip(self) -> SocketAddr {
         self.vip_number(1)
     }
 
     /// The `number`-th backend's port 8080.
-    pub(crate) fn backend(self, number: u8) -> SocketAddr {
+    pub fn backend(self, number: u8) -> SocketAddr {
         let ip = self.address([10, 0, 1, number], [0xfd01, 0, 0, 0, 0, 0, 0xbe, number.into()]);
         SocketAddr::new(ip, 8080)
     }
 
     /// A listener on the VIP with so many backends.
-    pub(crate) fn listener(self, backends: u8) -> Listener {
+    pub fn listener(self, backends: u8) -> Listener {
         let backends: Vec<_> = (1..=backends).map(|number| self.backend(number)).collect();
         Listener::new(self.vip(), self.protocol, &backends)
     }
 
     /// A program with that listener.
-    pub(crate) fn balancer(self, backends: u8) -> (Balancer, Installed) {
+    pub fn balancer(self, backends: u8) -> (Balancer, Installed) {
         Balancer::with(&self.listener(backends))
     }
 
     /// A packet from a client to a VIP: of these flags, if it is TCP.
-    pub(crate) fn to_vip(self, client: SocketAddr, vip: SocketAddr, tcp: u8) -> Packet {
+    pub fn to_vip(self, client: SocketAddr, vip: SocketAddr, tcp: u8) -> Packet {
         let sequence = CLIENT_START + u32::from(tcp & flags::SYN == 0);
         Packet { macs: (CLIENT_MAC, FRONT_MAC), ..self.packet(client, vip, tcp) }
             .numbered(sequence, BACKEND_START + 1)
     }
 
     /// A packet that opens a connection of the first client.
-    pub(crate) fn first(self) -> Packet {
+    pub fn first(self) -> Packet {
         self.to_vip(self.client(1), self.vip(), flags::SYN)
     }
 
     /// A packet in the middle of the first client's connection.
-    pub(crate) fn next(self) -> Packet {
+    pub fn next(self) -> Packet {
         self.to_vip(self.client(1), self.vip(), flags::ACK | flags::PSH)
     }
 
     /// A packet from a backend to a client.
-    pub(crate) fn reply(self, backend: SocketAddr, client: SocketAddr, tcp: u8) -> Packet {
+    pub fn reply(self, backend: SocketAddr, client: SocketAddr, tcp: u8) -> Packet {
         let sequence = BACKEND_START + u32::from(tcp & flags::SYN == 0);
         Packet { macs: ([2, 0, 0, 0, 1, 1], OWN_MAC), ..self.packet(backend, client, tcp) }
             .numbered(sequence, CLIENT_START + 1)
     }
 
     /// The first backend's answer to the first client's first packet.
-    pub(crate) fn answer(self) -> Packet {
+    pub fn answer(self) -> Packet {
         self.reply(self.backend(1), self.client(1), flags::SYN | flags::ACK)
     }
 
@@ -115,7 +117,7 @@ impl Case {
     }
 
     /// Opens and answers a connection, so that it is active.
-    pub(crate) fn establish(
+    pub fn establish(
         self,
         balancer: &mut Balancer,
         client: SocketAddr,
@@ -123,7 +125,7 @@ impl Case {
     ) -> SocketAddr {
         let opened = balancer.receive(&self.to_vip(client, vip, flags::SYN));
         assert_eq!(opened.verdict, Verdict::Redirected, "{self:?}: {client} opens");
-        let (_, backend) = slb_tests::packets::endpoints(&opened.frame);
+        let (_, backend) = crate::packets::endpoints(&opened.frame);
         balancer.receive(&self.reply(backend, client, flags::SYN | flags::ACK));
         balancer.receive(&self.to_vip(client, vip, flags::ACK));
         backend
@@ -131,7 +133,7 @@ impl Case {
 }
 
 /// The packet as it leaves toward the first backend, which stands behind another interface.
-pub(crate) fn forwarded(packet: &Packet, backend: SocketAddr) -> Packet {
+pub fn forwarded(packet: &Packet, backend: SocketAddr) -> Packet {
     Packet {
         macs: (OWN_MAC, [2, 0, 0, 0, 1, 1]),
         tags: Vec::new(),
@@ -142,7 +144,7 @@ pub(crate) fn forwarded(packet: &Packet, backend: SocketAddr) -> Packet {
 }
 
 /// The packet as it leaves toward the client, by the way that the client's first packet came.
-pub(crate) fn answered(packet: &Packet, vip: SocketAddr) -> Packet {
+pub fn answered(packet: &Packet, vip: SocketAddr) -> Packet {
     Packet {
         macs: (FRONT_MAC, CLIENT_MAC),
         tags: Vec::new(),
@@ -153,7 +155,7 @@ pub(crate) fn answered(packet: &Packet, vip: SocketAddr) -> Packet {
 }
 
 /// The packet was sent, and is byte for byte what it should be.
-pub(crate) fn assert_sent(ended: &Ended, expected: &Packet, interface: u32) {
+pub fn assert_sent(ended: &Ended, expected: &Packet, interface: u32) {
     let verdict = match interface {
         ELSEWHERE => Verdict::Redirected,
         _ => Verdict::Transmitted,
@@ -169,6 +171,6 @@ pub(crate) fn assert_sent(ended: &Ended, expected: &Packet, interface: u32) {
 }
 
 /// Bytes for people.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

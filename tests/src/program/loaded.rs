@@ -35,9 +35,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// Services.
 const SERVICES: u32 = 64;
 /// Backend slots.
-pub(crate) const BACKENDS: u32 = 64;
+pub const BACKENDS: u32 = 64;
 /// Persistence templates of each family.
-pub(crate) const TEMPLATES: u32 = 1024;
+pub const TEMPLATES: u32 = 1024;
 /// Words of a scheduler's cursor.
 const CURSOR_WORDS: usize = 8;
 
@@ -45,25 +45,29 @@ const CURSOR_WORDS: usize = 8;
 static IDLE: Mutex<BTreeMap<u32, Vec<Loaded>>> = Mutex::new(BTreeMap::new());
 
 /// The program and its maps.
-pub(crate) struct Loaded {
-    pub(crate) object: Object,
-    pub(crate) kernel: Kernel,
+pub struct Loaded {
+    /// The object.
+    pub object: Object,
+    /// Its maps, as the daemon has them.
+    pub kernel: Kernel,
     /// The templates, to write what time would.
-    pub(crate) templates_v4: HashMap<MapData, [u64; 1], [u64; 2]>,
-    pub(crate) templates_v6: HashMap<MapData, [u64; 3], [u64; 2]>,
+    pub templates_v4: HashMap<MapData, [u64; 1], [u64; 2]>,
+    /// The same over IPv6.
+    pub templates_v6: HashMap<MapData, [u64; 3], [u64; 2]>,
     cursors: Array<MapData, [u64; CURSOR_WORDS]>,
     local_ports_v4: HashMap<MapData, [u64; 2], u64>,
     local_ports_v6: HashMap<MapData, [u64; 6], u64>,
     /// Clients that have passed a challenge.
-    pub(crate) challenged: HashMap<MapData, [u64; 2], u64>,
+    pub challenged: HashMap<MapData, [u64; 2], u64>,
     /// Buckets of answers.
     answers: PerCpuArray<MapData, u64>,
-    buckets: u32,
+    /// Under which others find it when it is idle, if they do.
+    kept_under: Option<u32>,
 }
 
 impl Loaded {
     /// A program with empty maps and tables of so many buckets.
-    pub(crate) fn take(buckets: u32) -> Self {
+    pub fn take(buckets: u32) -> Self {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
         let used = idle.get_mut(&buckets).and_then(Vec::pop);
         drop(idle);
@@ -72,28 +76,19 @@ impl Loaded {
                 loaded.wipe();
                 loaded
             }
-            None => Self::load(buckets),
+            None => Self { kept_under: Some(buckets), ..Self::of_sizes(sizes(buckets)) },
         }
     }
 
-    /// Hands it on.
-    pub(crate) fn give_back(self) {
+    /// Hands it on, or lets it go.
+    pub fn give_back(self) {
+        let Some(buckets) = self.kept_under else { return };
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.entry(self.buckets).or_default().push(self);
+        idle.entry(buckets).or_default().push(self);
     }
 
-    fn load(buckets: u32) -> Self {
-        let sizes = Sizes {
-            buckets_v4: buckets,
-            buckets_v6: buckets,
-            services: SERVICES,
-            backends: BACKENDS,
-            ring_slots: 70_000,
-            full_nat: FullNat::On,
-            templates: TEMPLATES,
-            fragments: 256,
-            acl_entries: 100_000,
-        };
+    /// A program with maps of these sizes, which is not handed on.
+    pub fn of_sizes(sizes: Sizes) -> Self {
         let mut object = Object::load_private(objects::data_plane(), sizes).unwrap();
         object.load_stages().unwrap();
         let again = |name| match object.map(name).unwrap() {
@@ -118,7 +113,7 @@ impl Loaded {
             local_ports_v4,
             local_ports_v6,
             answers,
-            buckets,
+            kept_under: None,
         }
     }
 
@@ -176,7 +171,7 @@ impl Loaded {
     }
 
     /// Gives every processor all the tokens for answers that it may have.
-    pub(crate) fn fill_answer_buckets(&mut self) {
+    pub fn fill_answer_buckets(&mut self) {
         let processors = aya::util::nr_cpus().unwrap();
         for bucket in 0..2 {
             let full = PerCpuValues::try_from(vec![0; processors]).unwrap();
@@ -185,12 +180,12 @@ impl Loaded {
     }
 
     /// Local ports that are taken: how many over IPv4, how many over IPv6.
-    pub(crate) fn local_ports(&self) -> (usize, usize) {
+    pub fn local_ports(&self) -> (usize, usize) {
         (self.local_ports_v4.keys().count(), self.local_ports_v6.keys().count())
     }
 
     /// Takes a local port as a connection on another processor would.
-    pub(crate) fn take_local_port(
+    pub fn take_local_port(
         &mut self,
         case: Case,
         (local, port): (IpAddr, u16),
@@ -215,7 +210,7 @@ impl Loaded {
     }
 
     /// Ends every entry, as the daemon does.
-    pub(crate) fn cut_all(&mut self) {
+    pub fn cut_all(&mut self) {
         for family in [Family::V4, Family::V6] {
             expiry::cut(&mut self.object, &self.kernel, family, |_| true).unwrap();
         }
@@ -234,5 +229,20 @@ impl Loaded {
         for index in 0..mapping.len() {
             mapping.words(index).iter().for_each(|word| word.store(0, Relaxed));
         }
+    }
+}
+
+/// Sizes with so many buckets in the tables.
+pub fn sizes(buckets: u32) -> Sizes {
+    Sizes {
+        buckets_v4: buckets,
+        buckets_v6: buckets,
+        services: SERVICES,
+        backends: BACKENDS,
+        ring_slots: 70_000,
+        full_nat: FullNat::On,
+        templates: TEMPLATES,
+        fragments: 256,
+        acl_entries: 100_000,
     }
 }

@@ -11,7 +11,7 @@ use super::{balancer::Balancer, loaded::BACKENDS};
 
 impl Balancer {
     /// The gauges equal a recount of the tables, nobody holds a bucket and no line is half made.
-    pub(crate) fn assert_consistent(&self) {
+    pub fn assert_consistent(&self) {
         let mut expected = vec![(0, 0); BACKENDS as usize];
         for entry in self.entries() {
             let (active, inactive) = &mut expected[entry.seen.slot() as usize];

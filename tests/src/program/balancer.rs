@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use crate::packets::{Mac, Packet};
 use aya::programs::TestRunOptions;
 use nix::sched::{CloneFlags, unshare};
 use slb_common::{
@@ -17,9 +18,8 @@ use slb_common::{
         scheduler,
     },
 };
-use slb_tests::packets::{Mac, Packet};
 use slb_userspace::{
-    bpf,
+    bpf::{self, Sizes},
     config::model::Family,
     maps::{
         Operation,
@@ -36,33 +36,40 @@ use super::{
 };
 
 /// The loopback of the test's namespace, by which packets come unless a test says otherwise.
-pub(crate) const INTERFACE: u32 = 1;
+pub const INTERFACE: u32 = 1;
 /// An interface that does not exist: redirecting to it is not carried out by a test run.
-pub(crate) const ELSEWHERE: u32 = 77;
+pub const ELSEWHERE: u32 = 77;
 /// The balancer's MAC address toward backends.
-pub(crate) const OWN_MAC: Mac = [2, 0, 0, 0, 0, 0xbb];
+pub const OWN_MAC: Mac = [2, 0, 0, 0, 0, 0xbb];
 
 /// What the kernel was told to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
+    /// `XDP_DROP`.
     Drop,
+    /// `XDP_PASS`.
     Pass,
+    /// `XDP_TX`.
     Transmit,
+    /// `XDP_REDIRECT`.
     Redirect,
 }
 
 /// How a packet ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) verdict: Verdict,
+pub struct Ended {
+    /// What was counted.
+    pub verdict: Verdict,
     /// What its sender was told, or would have been.
-    pub(crate) answer: Option<Answer>,
-    pub(crate) action: Action,
-    pub(crate) frame: Vec<u8>,
+    pub answer: Option<Answer>,
+    /// What the kernel was told.
+    pub action: Action,
+    /// What the frame had become.
+    pub frame: Vec<u8>,
 }
 
 /// The program and its maps.
-pub(crate) struct Balancer {
+pub struct Balancer {
     /// There until it is handed on.
     loaded: Option<Loaded>,
     vips: Vec<IpAddr>,
@@ -74,28 +81,37 @@ pub(crate) struct Balancer {
 
 impl Balancer {
     /// The program with room for everything.
-    pub(crate) fn new() -> Self {
+    #[allow(clippy::new_without_default, reason = "it takes a namespace and the kernel's verifier")]
+    pub fn new() -> Self {
         Self::with_buckets(1024)
     }
 
     /// The program with tables of so many buckets, in a namespace without any routes: the
     /// kernel knows no way to anybody there.
-    pub(crate) fn with_buckets(buckets: u32) -> Self {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: program tests need root");
+    pub fn with_buckets(buckets: u32) -> Self {
+        Self::of(|| Loaded::take(buckets))
+    }
+
+    /// The program with maps of these sizes, which nobody gets after it, in such a namespace.
+    pub fn with_sizes(sizes: Sizes) -> Self {
+        Self::of(|| Loaded::of_sizes(sizes))
+    }
+
+    fn of(load: impl FnOnce() -> Loaded) -> Self {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: the program needs root");
         let (vips, backends) = (Vec::new(), Vec::new());
-        let loaded = Some(Loaded::take(buckets));
-        Self { loaded, vips, backends, services: 0, slots: 0, places: 0 }
+        Self { loaded: Some(load()), vips, backends, services: 0, slots: 0, places: 0 }
     }
 
     /// The program with one listener.
-    pub(crate) fn with(listener: &Listener) -> (Self, Installed) {
+    pub fn with(listener: &Listener) -> (Self, Installed) {
         let mut balancer = Self::new();
         let installed = balancer.listen(listener);
         (balancer, installed)
     }
 
     /// Sets up a listener, as the daemon would.
-    pub(crate) fn listen(&mut self, listener: &Listener) -> Installed {
+    pub fn listen(&mut self, listener: &Listener) -> Installed {
         let service = self.services;
         self.services += 1;
         let slots: Vec<u32> = (self.slots..).take(listener.backends.len()).collect();
@@ -135,7 +151,7 @@ impl Balancer {
     }
 
     /// Fills a fresh stretch of the arena.
-    pub(crate) fn ring(&mut self, scheduler: u8, places: Vec<u32>) -> Ring {
+    pub fn ring(&mut self, scheduler: u8, places: Vec<u32>) -> Ring {
         let ring = Ring::new(self.places, places.len() as u32, scheduler);
         self.places += places.len() as u32;
         self.apply(Operation::FillRing { offset: ring.offset(), places });
@@ -143,7 +159,7 @@ impl Balancer {
     }
 
     /// Writes a service anew.
-    pub(crate) fn set_service(&mut self, service: u16, listener: &Listener, ring: Ring) {
+    pub fn set_service(&mut self, service: u16, listener: &Listener, ring: Ring) {
         let vip = listener.vips[0];
         let to = Service {
             ring,
@@ -162,7 +178,7 @@ impl Balancer {
     }
 
     /// Writes a backend slot anew.
-    pub(crate) fn set_backend(&mut self, slot: u32, service: u16, target: &Target) {
+    pub fn set_backend(&mut self, slot: u32, service: u16, target: &Target) {
         let hop = NextHop {
             destination: target.mac,
             vlan: target.vlan,
@@ -190,35 +206,35 @@ impl Balancer {
     }
 
     /// Says what a backend's way carries.
-    pub(crate) fn set_backend_mtu(&mut self, slot: u32, mtu: u16) {
+    pub fn set_backend_mtu(&mut self, slot: u32, mtu: u16) {
         let mut backend = self.kernel.backend(slot);
         backend.hop.mtu = mtu;
         self.apply(Operation::SetBackend { slot, backend });
     }
 
     /// Does one write.
-    pub(crate) fn apply(&mut self, operation: Operation) {
+    pub fn apply(&mut self, operation: Operation) {
         self.kernel.apply(&operation).unwrap();
     }
 
     /// Runs the program on a packet.
-    pub(crate) fn receive(&mut self, packet: &Packet) -> Ended {
+    pub fn receive(&mut self, packet: &Packet) -> Ended {
         self.receive_frame(&packet.bytes())
     }
 
     /// Runs the program on a frame that comes by [`INTERFACE`].
-    pub(crate) fn receive_frame(&mut self, frame: &[u8]) -> Ended {
+    pub fn receive_frame(&mut self, frame: &[u8]) -> Ended {
         self.receive_by(INTERFACE, frame)
     }
 
     /// Runs the program on a frame that comes by `interface`.
-    pub(crate) fn receive_by(&mut self, interface: u32, frame: &[u8]) -> Ended {
+    pub fn receive_by(&mut self, interface: u32, frame: &[u8]) -> Ended {
         self.receive_behind(interface, &[], frame).unwrap()
     }
 
     /// Runs the program on a frame with metadata before it. Exactly one verdict is counted, and an
     /// answer only if there is one.
-    pub(crate) fn receive_behind(
+    pub fn receive_behind(
         &mut self,
         interface: u32,
         metadata: &[u8],
@@ -236,7 +252,7 @@ impl Balancer {
     }
 
     /// Runs the program on a frame with so many bytes of metadata before it.
-    pub(crate) fn run(
+    pub fn run(
         &mut self,
         interface: u32,
         metadata: &[u8],
@@ -269,39 +285,39 @@ impl Balancer {
     }
 
     /// Counters of all verdicts, in their order.
-    pub(crate) fn verdicts(&self) -> Vec<u64> {
+    pub fn verdicts(&self) -> Vec<u64> {
         let read = |verdict: &Verdict| self.kernel.verdict(verdict.index()).unwrap();
         Verdict::ALL.iter().map(read).collect()
     }
 
     /// Counters of all answers, in their order.
-    pub(crate) fn answers(&self) -> Vec<u64> {
+    pub fn answers(&self) -> Vec<u64> {
         let read = |answer: &Answer| self.kernel.answer(answer.index()).unwrap();
         Answer::ALL.iter().map(read).collect()
     }
 
     /// Every entry in the tables.
-    pub(crate) fn entries(&self) -> Vec<Line> {
+    pub fn entries(&self) -> Vec<Line> {
         let table = &self.kernel.table;
         table.lines(Family::V4).chain(table.lines(Family::V6)).collect()
     }
 
     /// The only entry in the tables.
-    pub(crate) fn entry(&self) -> Line {
+    pub fn entry(&self) -> Line {
         let entries = self.entries();
         let [entry] = entries[..] else { panic!("one entry was expected: {entries:#?}") };
         entry
     }
 
     /// What is known of where the only entry stands: the client's next number, the backend's.
-    pub(crate) fn sequences(&self) -> (u32, u32) {
+    pub fn sequences(&self) -> (u32, u32) {
         let entry = self.entry();
         let known = self.kernel.table.sequences(entry.family, entry.slot);
         (known.end(), known.acknowledged())
     }
 
     /// The gauges of a slot: active, inactive.
-    pub(crate) fn gauges(&self, slot: u32) -> (u64, u64) {
+    pub fn gauges(&self, slot: u32) -> (u64, u64) {
         let gauges = self.kernel.gauges(slot);
         (gauges.active, gauges.inactive())
     }
@@ -356,13 +372,13 @@ fn expected_action(verdict: Verdict, answer: Option<Answer>) -> Action {
 }
 
 /// Runs iproute2 in the test's namespace.
-pub(crate) fn ip(arguments: &str) {
+pub fn ip(arguments: &str) {
     let done = Command::new("ip").args(arguments.split_whitespace()).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "ip {arguments}: {said}");
 }
 
 /// The index of an interface of the test's namespace.
-pub(crate) fn interface(name: &str) -> u32 {
+pub fn interface(name: &str) -> u32 {
     nix::net::if_::if_nametoindex(name).unwrap()
 }
