@@ -14,6 +14,7 @@ use crate::{
     atomic,
     checksum::Delta,
     connections::{lookup::Entry, store::Side, tcp_state::tcp},
+    forward::error::Numbers,
     handover,
     headers::Tcp,
     maps::sequences_of,
@@ -102,6 +103,25 @@ pub fn translate<const W: usize>(
         },
     }
     Ok(())
+}
+
+/// What an error for the client ([`Side::Backend`]: it came from there) or for the backend must add
+/// to the numbers of the segment that it quotes: receivers believe none about a number that they
+/// have not sent (RFC 5927 section 4.1).
+#[inline(always)]
+pub fn quoted<const W: usize>(side: Side, entry: &Entry<W>) -> Numbers {
+    let (marks, delta) = (entry.translation.marks(), entry.translation.delta());
+    match side {
+        _ if marks & mark::SPLICED == 0 => Numbers::KEPT,
+        // The backend knows only the SYN, the client only what it sent after that.
+        Side::Backend if marks & mark::WAITING != 0 => {
+            Numbers { sequence: 1, acknowledgement: delta.wrapping_add(1) }
+        }
+        Side::Backend => Numbers { sequence: 0, acknowledgement: delta },
+        // Of the backend's own the client has seen nothing yet.
+        Side::Vip if marks & mark::WAITING != 0 => Numbers::KEPT,
+        Side::Vip => Numbers { sequence: delta.wrapping_neg(), acknowledgement: 0 },
+    }
 }
 
 /// The client's acknowledgement, in the backend's numbers. Returns the header's length field.

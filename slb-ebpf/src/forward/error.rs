@@ -19,6 +19,23 @@ pub struct Translation<'a, const W: usize> {
     pub outer: [Rewrite<'a, W>; 2],
     /// What it quotes.
     pub quoted: [Rewrite<'a, W>; 2],
+    /// The same of its numbers, if it is a segment.
+    pub numbers: Numbers,
+}
+
+/// What is added to the numbers of a quoted segment.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Numbers {
+    /// To the sequence number, which is always quoted.
+    pub sequence: u32,
+    /// To what it acknowledges.
+    pub acknowledgement: u32,
+}
+
+impl Numbers {
+    /// Both stay.
+    pub const KEPT: Self = Self { sequence: 0, acknowledgement: 0 };
 }
 
 /// A checksum by itself: the quote may end behind it.
@@ -29,6 +46,19 @@ struct Checksum(u16);
 // SAFETY: one integer.
 unsafe impl Header for Checksum {}
 
+/// A sequence or acknowledgement number by itself, likewise.
+#[derive(Clone, Copy)]
+#[cfg_attr(target_arch = "bpf", repr(C))]
+#[cfg_attr(not(target_arch = "bpf"), repr(C, packed))]
+struct Number(u32);
+
+// SAFETY: one integer.
+unsafe impl Header for Number {}
+
+/// Offset of the sequence number in a TCP header.
+const SEQUENCE: u16 = 4;
+/// Offset of what it acknowledges.
+const ACKNOWLEDGEMENT: u16 = 8;
 /// Offset of the checksum in a TCP header.
 const TCP_CHECKSUM: u16 = 16;
 /// Offset of the checksum in a UDP header.
@@ -44,8 +74,7 @@ pub fn rewrite<const W: usize>(
     quote: &Quote,
     translation: &Translation<'_, W>,
 ) -> Step<()> {
-    let mut delta =
-        quoted(frame, quote, &translation.quoted).map_err(|Short| Verdict::DropTruncated)?;
+    let mut delta = quoted(frame, quote, translation).map_err(|Short| Verdict::DropTruncated)?;
     if W == 1 {
         nat::ipv4(frame, at, &translation.outer)?;
     } else {
@@ -82,14 +111,20 @@ fn ports<const W: usize>(delta: Delta, ends: &[Rewrite<'_, W>; 2]) -> Delta {
 fn quoted<const W: usize>(
     frame: Frame,
     quote: &Quote,
-    ends: &[Rewrite<'_, W>; 2],
+    translation: &Translation<'_, W>,
 ) -> Result<Delta, Short> {
+    let ends = &translation.quoted;
     let header = frame.place::<Udp>(usize::from(quote.transport))?;
     // SAFETY: `place` has checked that the header lies in the frame.
     unsafe { nat::set_ports(&raw mut (*header).source, &raw mut (*header).destination, ends) };
-    let changed = addresses(ports(Delta::NONE, ends), ends);
-    let mut error = changed;
+    let mut changed = addresses(ports(Delta::NONE, ends), ends);
     let tcp = quote.protocol == TCP;
+    if tcp {
+        let Numbers { sequence, acknowledgement } = translation.numbers;
+        changed = add(changed, frame, quote, SEQUENCE, sequence)?;
+        changed = add(changed, frame, quote, ACKNOWLEDGEMENT, acknowledgement)?;
+    }
+    let mut error = changed;
     let offset = if tcp { TCP_CHECKSUM } else { UDP_CHECKSUM };
     if usize::from(quote.quoted) >= usize::from(offset) + size_of::<Checksum>() {
         let place = frame.place::<Checksum>(usize::from(quote.transport + offset))?;
@@ -105,6 +140,28 @@ fn quoted<const W: usize>(
         }
     }
     if W == 1 { quoted_v4(frame, quote, ends, error) } else { quoted_v6(frame, quote, ends, error) }
+}
+
+/// Adds to a number of a quoted segment, if it is quoted.
+#[inline(always)]
+fn add(
+    changed: Delta,
+    frame: Frame,
+    quote: &Quote,
+    offset: u16,
+    more: u32,
+) -> Result<Delta, Short> {
+    if more == 0 || usize::from(quote.quoted) < usize::from(offset) + size_of::<Number>() {
+        return Ok(changed);
+    }
+    let place = frame.place::<Number>(usize::from(quote.transport + offset))?;
+    // SAFETY: `place` has checked that the number lies in the frame.
+    unsafe {
+        let before = (*place).0;
+        let after = u32::from_be(before).wrapping_add(more).to_be();
+        (*place).0 = after;
+        Ok(changed.replace32(before, after))
+    }
 }
 
 #[inline(always)]

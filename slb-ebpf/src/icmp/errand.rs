@@ -15,7 +15,7 @@ use crate::{
         store::{Key, Side},
     },
     entries,
-    forward::toa,
+    forward::{error::Numbers, toa},
     headers::Udp,
     hops, local_ports, maps,
     packet::{Frame, Short, Step},
@@ -24,7 +24,7 @@ use crate::{
         icmp::{self, Message, Quote},
         link,
     },
-    services,
+    services, splice,
 };
 
 /// What becomes of an error. Extras of the quoted packet's ends are the protocol.
@@ -42,6 +42,8 @@ pub struct Errand<const W: usize> {
     pub(super) speaker: [u64; W],
     /// The same as the error's receiver knows it.
     pub(super) known_speaker: [u64; W],
+    /// What becomes of the quoted segment's numbers.
+    pub(super) numbers: Numbers,
     /// Where the error goes.
     pub(super) hop: NextHop,
     /// What it quotes.
@@ -60,7 +62,7 @@ pub struct Errand<const W: usize> {
     pub(super) flow: u32,
 }
 
-const _: () = assert!(size_of::<Errand<3>>() == 6 * 24 + 24 + 24 && size_of::<Quote>() == 8);
+const _: () = assert!(size_of::<Errand<3>>() == 6 * 24 + 8 + 24 + 24 && size_of::<Quote>() == 8);
 
 /// Finds out what becomes of an ICMP packet.
 #[inline(always)]
@@ -130,6 +132,7 @@ fn decide<const W: usize>(
         Side::Backend => hops::client(context, entry, u32::from(errand.length), &mut hop)?,
     }
     errand.hop = hop;
+    errand.numbers = splice::quoted(side, entry);
     (errand.slot, errand.flow) = (entry.seen.slot(), entry.control.tag());
     // Only what goes to a backend goes by tunnel.
     errand.mode = match side {

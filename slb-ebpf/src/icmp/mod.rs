@@ -109,6 +109,7 @@ fn send<const W: usize>(context: &XdpContext) -> Step<u32> {
             source(&errand.sender, &errand.known_sender),
             destination(&errand.receiver, &errand.known_receiver),
         ],
+        numbers: errand.numbers,
     };
     if errand.added != 0 {
         let told = mtu::lessen::<W>(Frame::of(context), errand.message, errand.added);

@@ -37,7 +37,18 @@ fn the_path_mtu_is_learnt_over_a_narrow_link_on_the_clients_side() -> Result<()>
     for mode in MODES {
         let lab = Lab::builder().backends(1).build()?;
         let client = far::behind(&lab, &lab.clients[0], 1, NARROW)?;
-        transfer_and_learn(&lab, mode, &client, &lab.backends[0], [NARROW; 2])?;
+        transfer_and_learn(&lab, (mode, ""), &client, &lab.backends[0], [NARROW; 2])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_path_mtu_is_learnt_by_connections_behind_cookies() -> Result<()> {
+    for mode in MODES {
+        let lab = Lab::builder().backends(1).build()?;
+        let client = far::behind(&lab, &lab.clients[0], 1, NARROW)?;
+        let always = (mode, "syn_defence = { mode = \"always\" }");
+        transfer_and_learn(&lab, always, &client, &lab.backends[0], [NARROW; 2])?;
     }
     Ok(())
 }
@@ -52,16 +63,16 @@ fn the_path_mtu_is_learnt_over_a_narrow_link_on_the_backends_side() -> Result<()
             "fullnat" => [NARROW - 8, NARROW - 20],
             _ => [NARROW; 2],
         };
-        transfer_and_learn(&lab, mode, &lab.clients[0], &backend, learnt)?;
+        transfer_and_learn(&lab, (mode, ""), &lab.clients[0], &backend, learnt)?;
     }
     Ok(())
 }
 
 /// Sends a megabyte each way, and looks what either end has learnt of the path: the client this
-/// much of the way to each VIP.
+/// much of the way to each VIP. The listener is of a mode and has another line.
 fn transfer_and_learn(
     lab: &Lab,
-    mode: &str,
+    (mode, line): (&str, &str),
     client: &Host,
     backend: &Host,
     learnt: [u16; 2],
@@ -69,7 +80,7 @@ fn transfer_and_learn(
     for vip in VIPS {
         mirror(&backend.namespace, backend.endpoint(vip, port_of(Service::Name)))?;
     }
-    let listener = names("wrr", [1]).line(&format!("mode = \"{mode}\""));
+    let listener = names("wrr", [1]).line(&format!("mode = \"{mode}\"\n{line}"));
     let slbd = start(lab, backend, &[listener])?;
     for (vip, learnt) in VIPS.into_iter().zip(learnt) {
         transfer(&client.namespace, client.endpoint(vip, 0), name_at(vip))

@@ -24,7 +24,7 @@ use super::{
 };
 
 /// A router toward the client, or behind the balancer.
-fn router(case: Case) -> IpAddr {
+pub(super) fn router(case: Case) -> IpAddr {
     match case.family {
         Family::V4 => IpAddr::from([203, 0, 114, 9]),
         Family::V6 => "2001:db8:9::9".parse().unwrap(),
@@ -125,7 +125,7 @@ impl Connection {
 }
 
 /// Bytes of the quoted network header and of eight more: what an error quotes at least.
-fn least(case: Case) -> usize {
+pub(super) fn least(case: Case) -> usize {
     if case.family == Family::V4 { 28 } else { 48 }
 }
 

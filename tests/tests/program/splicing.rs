@@ -10,16 +10,17 @@ use slb_common::{
     service::{Limits, Service, mode},
 };
 use slb_tests::{
-    icmp::segment,
+    icmp::{Trouble, error, network, segment},
     packets::{BACKEND_START, CLIENT_START, Packet, Transport, endpoints, flags},
 };
 use slb_userspace::config::model::Family;
 
 use super::{
-    balancer::{Balancer, ELSEWHERE, INTERFACE},
-    cases::{Case, assert_sent},
+    balancer::{Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
+    cases::{CLIENT_MAC, Case, FRONT_MAC, assert_sent},
     cookies::{answer, balancer, balancer_with, client, listener, spliced_modes, syn},
     full_nat,
+    icmp_errors::{least, router},
     tcp_options::{toa, with_options},
 };
 
@@ -75,6 +76,32 @@ impl Spliced {
     /// A backend's packet as the client gets it, the sequence number apart.
     fn to_client(&self, packet: &Packet) -> Packet {
         full_nat::answered(packet, self.case.vip(), self.case.client(1))
+    }
+
+    /// An error about a reply, from a router to the VIP, and the same as the backend gets it.
+    fn error_outside(&self, reply: [&Packet; 2], quoted: usize) -> [Packet; 2] {
+        let ends = [self.case.vip(), self.case.backend(1)];
+        let [came, left] = self.errors(reply, ends, quoted);
+        let macs = (OWN_MAC, [2, 0, 0, 0, 1, 1]);
+        [Packet { macs: (CLIENT_MAC, FRONT_MAC), ..came }, Packet { macs, ttl: 63, ..left }]
+    }
+
+    /// An error about the client's packet, from a router before the backend, and the same as the
+    /// client gets it.
+    fn error_inside(&self, request: [&Packet; 2], quoted: usize) -> [Packet; 2] {
+        let ends = [self.peer, self.case.client(1)];
+        let [came, left] = self.errors(request, ends, quoted);
+        let macs = ([2, 0, 0, 0, 1, 1], OWN_MAC);
+        [Packet { macs, ..came }, Packet { macs: (FRONT_MAC, CLIENT_MAC), ttl: 63, ..left }]
+    }
+
+    /// A router's errors to both ends, about the packet as either knows it.
+    fn errors(&self, packets: [&Packet; 2], to: [SocketAddr; 2], quoted: usize) -> [Packet; 2] {
+        [0, 1].map(|n| {
+            let bytes = network(packets[n]);
+            let quote = &bytes[..quoted.min(bytes.len())];
+            error(router(self.case), to[n].ip(), Trouble::HostUnreachable, quote)
+        })
     }
 
     /// What is on a client's segment until its backend has said something.
@@ -163,6 +190,55 @@ fn data_goes_both_ways_in_the_numbers_of_each_side() {
         );
         let (end, acknowledged) = balancer.sequences();
         assert_eq!((end, acknowledged), (CLIENT_START + 8, cookie.wrapping_add(9)));
+    }
+}
+
+/// Bytes that are quoted: up to the sequence number, what is acknowledged and not the checksum, up
+/// to the checksum, everything.
+fn quotes(case: Case) -> [usize; 4] {
+    [0, 4, 10, 1000].map(|more| least(case) + more)
+}
+
+#[test]
+fn an_icmp_error_speaks_of_a_spliced_connection_in_its_receivers_numbers() {
+    for (case, mode) in spliced_modes() {
+        let mut balancer = balancer(case, mode);
+        let spliced = Spliced::answered(&mut balancer, case);
+        let cookie = spliced.cookie;
+        let request = Packet { payload: b"request".to_vec(), ..spliced.client(flags::ACK) };
+        assert_eq!(balancer.receive(&request).verdict, Redirected);
+        let (source, destination) = (spliced.peer, case.backend(1));
+        let inside = Packet { source, destination, ..request.clone() };
+        let inside = inside.numbered(CLIENT_START + 1, BACKEND_START + 1);
+        for quoted in quotes(case) {
+            let [came, left] = spliced.error_inside([&inside, &request], quoted);
+            assert_sent(&balancer.receive(&came), &left, INTERFACE);
+        }
+        let response = Packet { payload: b"response".to_vec(), ..spliced.backend(flags::ACK) };
+        let response = response.numbered(BACKEND_START + 1, CLIENT_START + 8);
+        let (source, destination) = (case.vip(), case.client(1));
+        let outside = Packet { source, destination, ..response.clone() };
+        let outside = outside.numbered(cookie.wrapping_add(1), CLIENT_START + 8);
+        for quoted in quotes(case) {
+            let [came, left] = spliced.error_outside([&outside, &response], quoted);
+            assert_sent(&balancer.receive(&came), &left, ELSEWHERE);
+        }
+    }
+}
+
+#[test]
+fn an_icmp_error_about_the_syn_behind_a_cookie_quotes_a_number_that_the_client_has_sent() {
+    for (case, mode) in spliced_modes() {
+        let mut balancer = balancer(case, mode);
+        let spliced = Spliced::open(&mut balancer, case);
+        let (source, destination) = (spliced.peer, case.backend(1));
+        let syn = case.to_vip(case.client(1), case.vip(), flags::SYN).numbered(CLIENT_START, 0);
+        let inside = Packet { source, destination, ..syn.clone() };
+        let known = syn.numbered(CLIENT_START + 1, spliced.cookie.wrapping_add(1));
+        for quoted in quotes(case) {
+            let [came, left] = spliced.error_inside([&inside, &known], quoted);
+            assert_sent(&balancer.receive(&came), &left, INTERFACE);
+        }
     }
 }
 
