@@ -2,23 +2,43 @@
 //! whose clocks agree, take each other's cookies, and a daemon goes on where another has stopped.
 //! Pure but for [`Secret::read`].
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use slb_common::cookie::{CookieKeys, EPOCH_S, Key, sip};
+
+use crate::text_file;
 
 /// What keys are made of: 128 bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(pub Key);
 
-/// Why a file holds no secret.
+/// Digits of a secret.
+const DIGITS: usize = 32;
+/// Most bytes of its file: room for blanks around it, and enough to say how long a wrong one is.
+const FILE_BYTES: u64 = 4096;
+
+/// Why a file holds no secret. What stands in it is never part of the message.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
-    #[error("{0}")]
+    #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It holds something else.
-    #[error("it must hold 32 hexadecimal digits and nothing else")]
-    NoSecret,
+    /// It is empty, too short or too long.
+    #[error("has {0} characters where a key has {DIGITS} hexadecimal digits")]
+    Length(usize),
+    /// It is as long as a secret, and none.
+    #[error("has {DIGITS} characters, and not all of them are hexadecimal digits")]
+    NoDigits,
+}
+
+impl Error {
+    /// What the operator does about it.
+    pub const HINT: &str = "`openssl rand -hex 16` prints a new key";
+
+    /// True if the file may be there and right, for somebody with more rights.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Unreadable(error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 impl Secret {
@@ -27,13 +47,18 @@ impl Secret {
     /// # Errors
     /// The system's, or it holds something else.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        Self::parse(fs::read_to_string(file)?.trim()).ok_or(Error::NoSecret)
+        Self::parse(text_file::read(file, FILE_BYTES)?.trim())
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let secret = u128::from_str_radix(text, 16).ok().filter(|_| digits)?;
-        Some(Self([(secret >> 64) as u64, secret as u64]))
+    fn parse(text: &str) -> Result<Self, Error> {
+        let length = text.chars().count();
+        if length != DIGITS {
+            return Err(Error::Length(length));
+        }
+        // A sign would pass for a digit.
+        let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let secret = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+        secret.map(|secret| Self([(secret >> 64) as u64, secret as u64])).ok_or(Error::NoDigits)
     }
 
     /// The keys at a time, in seconds since 1970: those of its epoch and of the one before.
@@ -60,11 +85,21 @@ mod tests {
     fn a_secret_is_32_hexadecimal_digits() {
         let text = "0123456789abcdefFEDCBA9876543210";
         let secret = Secret([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]);
-        assert!(Secret::parse(text) == Some(secret));
-        for other in
-            ["", "0123", "+123456789abcdef0123456789abcdef", "g123456789abcdef0123456789abcdef"]
-        {
-            assert!(Secret::parse(other).is_none(), "{other}");
+        assert!(Secret::parse(text).unwrap() == secret);
+        for (other, why) in [
+            ("", "has 0 characters where a key has 32 hexadecimal digits"),
+            ("0123", "has 4 characters where a key has 32 hexadecimal digits"),
+            (&text.repeat(2), "has 64 characters where a key has 32 hexadecimal digits"),
+            (
+                "+123456789abcdef0123456789abcdef",
+                "has 32 characters, and not all of them are hexadecimal digits",
+            ),
+            (
+                "g123456789abcdef0123456789abcdeé",
+                "has 32 characters, and not all of them are hexadecimal digits",
+            ),
+        ] {
+            assert_eq!(Secret::parse(other).err().unwrap().to_string(), why, "{other}");
         }
     }
 

@@ -20,4 +20,5 @@ pub mod reconciler;
 pub mod resets;
 pub mod status;
 pub mod templates;
+pub mod text_file;
 pub mod toa;

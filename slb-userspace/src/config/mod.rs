@@ -12,7 +12,7 @@ pub mod model;
 mod report;
 mod suggest;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod units;
 mod unsupported;
 mod value;

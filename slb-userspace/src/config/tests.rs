@@ -43,6 +43,10 @@ backends = [{ address = "10.0.1.21", port = 5353 }]
 health_check = { type = "tcp", port = 53 }
 "#;
 
+/// A file with a key of SYN cookies.
+pub(crate) const COOKIE_KEY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests/cookie.key");
+
 /// [`VALID`] with its only `old` replaced.
 fn changed(old: &str, new: &str) -> String {
     assert_eq!(VALID.matches(old).count(), 1, "{old:?} stands once in the file");

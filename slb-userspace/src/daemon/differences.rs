@@ -119,7 +119,7 @@ fn summary(config: &Config) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load_str;
+    use crate::config::{load_str, tests::COOKIE_KEY};
 
     const FILE: &str = r#"
 [daemon]
@@ -155,6 +155,7 @@ backends = [{ address = "10.0.1.11", port = 53 }]
 
     #[test]
     fn a_setting_of_the_start_is_refused_and_applied_by_a_restart() {
+        let key = format!("[\"eth0\"]\ncookie_key_file = {COOKIE_KEY:?}");
         for (name, old, new) in [
             ("daemon.socket", "/run/slb/slb.sock", "/run/other.sock"),
             ("dataplane.interfaces", "[\"eth0\"]", "[\"eth1\"]"),
@@ -166,7 +167,7 @@ backends = [{ address = "10.0.1.11", port = 53 }]
                 "[\"eth0\"]\nlocal_addresses = [\"100.64.0.0/28\"]",
             ),
             ("dataplane.tunnel_source", "[\"eth0\"]", "[\"eth0\"]\ntunnel_source = \"192.0.2.1\""),
-            ("dataplane.cookie_key_file", "[\"eth0\"]", "[\"eth0\"]\ncookie_key_file = \"/key\""),
+            ("dataplane.cookie_key_file", "[\"eth0\"]", &key),
         ] {
             let (message, hint) = refusal(old, new);
             assert_eq!(message, format!("{name} cannot change while slbd runs"));

@@ -5,19 +5,20 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context;
-
 use super::state::State;
-use crate::{bpf, config::model::Config, cookies::Secret, maps::Kernel};
+use crate::{
+    bpf,
+    config::model::Config,
+    cookies::{Error, Secret},
+    maps::Kernel,
+};
 
 /// The secret that keys are made of: the file's, else that of an earlier daemon, else a new one.
 pub(super) fn secret(config: &Config, kernel: &Kernel) -> anyhow::Result<Secret> {
     if let Some(file) = &config.dataplane.cookie_key_file {
-        return Secret::read(file).with_context(|| {
-            format!(
-                "dataplane.cookie_key_file {}\nhint: `openssl rand -hex 16` prints a new key",
-                file.display()
-            )
+        return Secret::read(file).map_err(|error| {
+            let (file, hint) = (file.display(), Error::HINT);
+            anyhow::anyhow!("dataplane.cookie_key_file {file} {error}\nhint: {hint}")
         });
     }
     let former = kernel.cookie_keys().secret;

@@ -1,12 +1,6 @@
 //! Prefixes of addresses: ACLs and their files, local addresses, tunnel sources.
 
-use std::{
-    collections::HashSet,
-    fs::File,
-    io::{self, Read as _},
-    net::IpAddr,
-    path::Path,
-};
+use std::{collections::HashSet, net::IpAddr, path::Path};
 
 use ipnet::IpNet;
 
@@ -14,12 +8,15 @@ use super::{
     address::{self, Taken},
     limits::opened,
 };
-use crate::config::{
-    file::Table,
-    keys::ACL,
-    model::{AccessList, Acl, AclKind, Family},
-    report::Report,
-    value::Value,
+use crate::{
+    config::{
+        file::Table,
+        keys::ACL,
+        model::{AccessList, Acl, AclKind, Family},
+        report::Report,
+        value::Value,
+    },
+    text_file,
 };
 
 /// Most entries of one ACL.
@@ -130,7 +127,7 @@ fn from_file(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<IpNet>> {
         value.refuse("is not an absolute path", report);
         return None;
     }
-    let text = match read(Path::new(name)) {
+    let text = match text_file::read(Path::new(name), ACL_FILE_BYTES) {
         Ok(text) => text,
         Err(error) => {
             report
@@ -170,19 +167,6 @@ fn from_file(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<IpNet>> {
         report.error(&value.span(), message).hint(hint);
     }
     (wrong == 0).then_some(networks)
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut text = String::new();
-    file.take(ACL_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > ACL_FILE_BYTES {
-        return Err(io::Error::other("it is larger than 16 MiB"));
-    }
-    Ok(text)
 }
 
 /// Checks `dataplane.local_addresses`; `None` after an error in one of them.

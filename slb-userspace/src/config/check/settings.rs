@@ -8,11 +8,14 @@ use std::{
 use ipnet::IpNet;
 
 use super::{address::Taken, networks};
-use crate::config::{
-    file::Table,
-    model::{DaemonSettings, DataplaneSettings, Instance, VipOwner, XdpMode},
-    report::Report,
-    value::Value,
+use crate::{
+    config::{
+        file::Table,
+        model::{DaemonSettings, DataplaneSettings, Instance, VipOwner, XdpMode},
+        report::Report,
+        value::Value,
+    },
+    cookies::{self, Secret},
 };
 
 /// Longest path that fits into `sockaddr_un` with its final zero.
@@ -60,10 +63,26 @@ pub(super) fn dataplane(
         max_templates: table.integer_or("max_templates", 262_144, report),
         max_fragments: table.integer_or("max_fragments", 16_384, report),
         max_acl_entries: table.integer_or("max_acl_entries", 200_000, report),
-        cookie_key_file: table
-            .get("cookie_key_file")
-            .map(|_| path(table, "cookie_key_file", "/", report)),
+        cookie_key_file: cookie_key_file(table, report),
     }
+}
+
+/// Checks that the daemon would start with the key. Who checks a file may have fewer rights than the
+/// daemon.
+fn cookie_key_file(table: &Table<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+    let value = table.get("cookie_key_file")?;
+    let path = absolute(value, report)?;
+    if let Err(error) = Secret::read(path) {
+        let message = format!("cookie_key_file {path:?} {error}");
+        if error.is_denied() {
+            report
+                .warning(&value.span(), message)
+                .hint("check as the user that slbd runs as, so that the key is looked at");
+        } else {
+            report.error(&value.span(), message).hint(cookies::Error::HINT);
+        }
+    }
+    Some(path.to_owned())
 }
 
 /// Checks that what the instances need fits into the tables.
@@ -103,14 +122,18 @@ pub(super) fn room(
 }
 
 fn path(table: &Table<'_>, key: &'static str, default: &str, report: &mut Report<'_>) -> PathBuf {
-    let Some(value) = table.get(key) else {
-        return PathBuf::from(default);
-    };
-    let path = value.text(report).map_or(Path::new(default), Path::new);
+    let written = table.get(key).and_then(|value| absolute(value, report));
+    written.unwrap_or(Path::new(default)).to_owned()
+}
+
+/// An absolute path; `None` after an error.
+fn absolute<'f>(value: Value<'f>, report: &mut Report<'_>) -> Option<&'f Path> {
+    let path = Path::new(value.text(report)?);
     if !path.is_absolute() || path.as_os_str().as_encoded_bytes().contains(&0) {
         value.refuse("is not an absolute path", report);
+        return None;
     }
-    path.to_owned()
+    Some(path)
 }
 
 fn interfaces(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {

@@ -6,14 +6,17 @@ use super::{VALID, load_str};
 use crate::config::model::*;
 
 /// A file with every table of layer 4 in it.
-const LAYER_4: &str = r#"[dataplane]
+const LAYER_4: &str = concat!(
+    r#"[dataplane]
 interfaces = ["eth0"]
 local_addresses = ["100.64.0.0/28", "fd64::/124"]
 tunnel_source = ["192.0.2.0/24", "fd09::1"]
 max_templates = 4096
 max_fragments = 4096
 max_acl_entries = 4096
-cookie_key_file = "/etc/slb/key"
+cookie_key_file = ""#,
+    env!("CARGO_MANIFEST_DIR"),
+    r#"/src/config/tests/cookie.key"
 [[server_group]]
 name = "web"
 backends = [
@@ -50,7 +53,8 @@ mode = "tunnel"
 one_packet = true
 server_group = "web"
 health_check = { type = "tcp", port = 53 }
-"#;
+"#
+);
 
 /// Lines of a listener, which may or may not fit together.
 const LINES: [&str; 27] = [

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::config::{
     model::*,
-    tests::{accepted, changed},
+    tests::{COOKIE_KEY, accepted, changed},
 };
 
 fn listener(lines: &str) -> Listener {
@@ -110,12 +110,15 @@ fn the_tunnel_source_is_one_prefix_or_one_of_each_family() {
 
 #[test]
 fn the_sizes_of_layer_4_tables_can_be_set() {
-    let settings = dataplane(
-        "max_templates = 1024\nmax_fragments = 1_048_576\nmax_acl_entries = 16_000_000\n\
-         cookie_key_file = \"/etc/slb/cookie.key\"",
-    );
+    let settings =
+        dataplane("max_templates = 1024\nmax_fragments = 1_048_576\nmax_acl_entries = 16_000_000");
     assert_eq!(settings.max_templates, 1024);
     assert_eq!(settings.max_fragments, 1_048_576);
     assert_eq!(settings.max_acl_entries, 16_000_000);
-    assert_eq!(settings.cookie_key_file.as_deref(), Some(Path::new("/etc/slb/cookie.key")));
+}
+
+#[test]
+fn the_key_of_syn_cookies_is_a_file_that_holds_one() {
+    let settings = dataplane(&format!("cookie_key_file = {COOKIE_KEY:?}"));
+    assert_eq!(settings.cookie_key_file.as_deref(), Some(Path::new(COOKIE_KEY)));
 }

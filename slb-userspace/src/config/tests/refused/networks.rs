@@ -232,6 +232,32 @@ fn a_key_file_that_is_not_absolute_is_refused() {
         "cookie_key_file \"cookie.key\" is not an absolute path",
         "an absolute path",
     );
+    dataplane("cookie_key_file = 7", "7", "cookie_key_file holds an integer", "an absolute path");
+}
+
+#[test]
+fn a_key_file_that_the_daemon_would_not_start_with_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let refused = |why: &str| {
+        let (line, meant) = (format!("cookie_key_file = {path:?}"), format!("{path:?}"));
+        let message = format!("cookie_key_file {path:?} {why}");
+        dataplane(&line, &meant, &message, "`openssl rand -hex 16` prints a new key");
+    };
+    refused("cannot be read: No such file or directory (os error 2)");
+    std::fs::write(&path, "").unwrap();
+    refused("has 0 characters where a key has 32 hexadecimal digits");
+    std::fs::write(&path, "0001020304050607\n").unwrap();
+    refused("has 16 characters where a key has 32 hexadecimal digits");
+    std::fs::write(&path, "000102030405060708090a0b0c0d0e0g").unwrap();
+    refused("has 32 characters, and not all of them are hexadecimal digits");
+    std::fs::write(&path, [0xff; 16]).unwrap();
+    refused("cannot be read: stream did not contain valid UTF-8");
+    std::fs::write(&path, "0".repeat(5000)).unwrap();
+    refused("cannot be read: it is longer than 4096 bytes");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    refused("cannot be read: it is not a file");
 }
 
 #[test]
