@@ -123,7 +123,7 @@ pub(super) static DATAPLANE: TableKeys = TableKeys {
             "who answers ARP, NDP and echo for VIPs"),
         key("local_addresses", Text(LOCAL_ADDRESSES), Means("[]"),
             "fullnat: what backends see as source; no socket of this host uses them"),
-        key("tunnel_source", Text(TUNNEL_SOURCE), Then("the host's address towards the backend"),
+        key("tunnel_source", Text(TUNNEL_SOURCE), Then("the first address of an interface of `interfaces` that is no VIP"),
             "tunnel: outer source; flows are spread over a prefix"),
         key("max_templates", Integer(1024, 16_000_000), Means("262_144"),
             "persistence templates of each family"),

@@ -15,6 +15,9 @@ use crate::{
 
 const PAGE: &str = include_str!("../../../docs/how-to/direct-routing-and-tunnels.md");
 const WEB: u16 = 8000;
+/// Where tunnels come from is written, as the page's firewall asks for it.
+const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
+                         tunnel_source = [\"10.0.1.1\", \"fd01::1\"]";
 
 /// The blocks of commands of one section.
 fn blocks(section: &str) -> Result<Vec<&'static str>> {
@@ -35,12 +38,33 @@ fn run(host: &Host, block: &str) -> Result<String> {
         ("2001:db8::10", VIP_V6.to_string()),
         ("192.0.2.11", host.v4.to_string()),
         ("2001:db8:1::11", host.v6.to_string()),
+        // The balancer's source of tunnels.
+        ("192.0.2.2 ", "10.0.1.1 ".to_owned()),
+        ("2001:db8:1::2 ", "fd01::1 ".to_owned()),
     ] {
         commands = commands.replace(printed, &here);
     }
     let rest = ["192.0.2", "203.0.113", "2001:db8"].iter().find(|one| commands.contains(**one));
     ensure!(rest.is_none(), "an address that the lab has none for: {commands}");
     host.namespace.output("sh", &["-ec", &commands])
+}
+
+/// Runs the commands of a block of tunnels one by one; true if the kernel has such devices. Where it
+/// has none `ip` has understood the command all the same, and another device stands for it in those
+/// that follow.
+fn run_tunnels(host: &Host, block: &str) -> Result<bool> {
+    let mut tunnels = true;
+    for command in block.lines() {
+        match run(host, command) {
+            Err(error) if format!("{error:#}").contains("Unknown device type") => {
+                let name = command.split(' ').nth(3).context("a device")?;
+                run(host, &format!("ip link add {name} type veth peer name {name}-far"))?;
+                tunnels = false;
+            }
+            done => drop(done?),
+        }
+    }
+    Ok(tunnels)
 }
 
 fn configuration(lab: &Lab, mode: &str, of: impl Fn(&Host) -> Vec<IpAddr>) -> String {
@@ -94,7 +118,7 @@ fn backends_set_up_by_the_page_serve_by_direct_routing_and_tunnels() -> Result<(
     let lab = Lab::builder().arms(Arms::One).backends(2).build()?;
     let _servers = start_servers(&lab)?;
     let both = |host: &Host| vec![host.v4.into(), host.v6.into()];
-    let slbd = Slbd::start(&lab, &configuration(&lab, "dr", both))?;
+    let slbd = Slbd::start_with(&lab, DATAPLANE, &configuration(&lab, "dr", both))?;
     slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
     let client = &lab.clients[0].namespace;
     // Without the page nobody serves, though all are healthy.
@@ -115,23 +139,15 @@ fn backends_set_up_by_the_page_serve_by_direct_routing_and_tunnels() -> Result<(
     let [over_v4, over_v6, smaller, firewall] = blocks("Tunnels")?[..] else {
         panic!("four blocks of tunnels")
     };
-    ensure!(firewall.contains("nft "), "{firewall}");
     let mut ends = Vec::new();
     for host in &lab.backends {
-        let mut end = None;
-        for block in [over_v4, over_v6] {
-            match run(host, block) {
-                Ok(_) => {}
-                // This kernel has no such devices; a program of the lab does their work.
-                Err(error) if format!("{error:#}").contains("Unknown device type") => {
-                    eprintln!("not tried, this kernel has no such device: {block}");
-                    if end.is_none() {
-                        end = Some(Decapsulator::start(&host.namespace)?);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let [over_v4, over_v6] = [over_v4, over_v6].map(|block| run_tunnels(host, block));
+        // A program of the lab does the work of devices that the kernel does not have.
+        let end = (!over_v4? || !over_v6?).then(|| Decapsulator::start(&host.namespace));
+        let table = "nft add table inet filter\n\
+                     nft 'add chain inet filter input { type filter hook input priority 0 ; }'";
+        run(host, &format!("{table}\n{firewall}"))?;
+        let end = end.transpose()?;
         ends.extend(end);
     }
     for (what, of) in [
