@@ -5,6 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Seconds after which another key makes the cookies; those of the one before still count.
 pub const EPOCH_S: u64 = 64;
+/// Seconds after which no cookie counts any more, whenever in its epoch it was made.
+pub const LIFETIME_S: u64 = 2 * EPOCH_S;
 
 /// The one value of the array `COOKIE_KEYS`; nodes that share them take each other's cookies.
 #[derive(
@@ -133,7 +135,10 @@ const fn step(value: u16, steps: &[u16; 8]) -> u32 {
 }
 
 /// The sequence number by which a SYN is answered: MAC 24 | offer 7 | key 1, the MAC highest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
 pub struct Cookie(pub u32);
 
 impl Cookie {

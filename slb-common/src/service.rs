@@ -240,8 +240,9 @@ pub struct Service {
     pub bandwidth: Bandwidth,
     /// Half-open connections in a second above which its VIPs answer by cookies.
     pub cookie_threshold: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Tick until which answers to cookies and challenges count whatever the flags say: those of
+    /// former settings are on their way.
+    pub answers_until: u32,
     /// Idle times by state.
     pub timeouts: Timeouts,
 }

@@ -3,6 +3,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::cookie::Cookie;
+
 macro_rules! stages {
     ($($(#[doc = $doc:literal])+ $name:ident = $program:literal;)+) => {
         /// A program of the object besides the entry, by its place in the map `STAGES`.
@@ -41,7 +43,8 @@ stages! {
 /// Places of the map `STAGES`.
 pub const STAGES: usize = 16;
 
-/// What one program hands to the next: the value of the per-CPU array `HANDOVER`.
+/// What one program hands to the next: the value of the per-CPU array `HANDOVER`. Whoever is handed a
+/// packet finds here what was written for it, and in the rest what an earlier packet left.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -49,18 +52,56 @@ pub const STAGES: usize = 16;
 pub struct Handover {
     /// One of [`look`].
     pub look: u32,
+    /// With [`look::PROVEN`]: the cookie that the client has answered.
+    pub proven_by: Cookie,
     /// For [`Stage::Answer`]: number of the verdict that is answered.
     pub verdict: u32,
     /// For [`Stage::Answer`]: the MTU that the packet does not fit, if it is that.
     pub mtu: u32,
     /// For [`Stage::Cookie`]: one of [`cookie_task`].
-    pub task: u32,
-    /// For [`Stage::Cookie`]: what goes with its task; from it: the cookie of a proven client.
-    pub cookie: u32,
-    /// For [`Stage::Cookie`]: line of the connection, or the MSS to announce.
-    pub number: u32,
+    pub cookie_task: u32,
+    /// With [`cookie_task::ANSWER`].
+    pub answer: AnswerTask,
+    /// With [`cookie_task::REPEAT`].
+    pub repeat: RepeatTask,
+    /// With [`cookie_task::SPLICE`].
+    pub splice: LineTask,
+    /// With [`cookie_task::ACKNOWLEDGE`].
+    pub acknowledge: LineTask,
     /// For stages that need more.
-    pub spare: [u64; 5],
+    pub spare: [u32; 6],
+}
+
+/// What is to be known for a SYN's answer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct AnswerTask {
+    /// The MSS to announce, host byte order.
+    pub mss: u32,
+}
+
+/// What is to be known of a SYN that is made once more.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct RepeatTask {
+    /// The cookie that its client has answered.
+    pub cookie: Cookie,
+    /// Its sequence number, host byte order.
+    pub sequence: u32,
+}
+
+/// What is to be known of a backend's SYN-ACK.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct LineTask {
+    /// Number of its connection's line.
+    pub line: u32,
 }
 
 /// Where a packet's connection is looked for.
@@ -75,7 +116,7 @@ pub mod look {
     pub const CHOSEN: u32 = 3;
     /// By the slow path: the SYN of a connection that has ended, on the same ports.
     pub const ANEW: u32 = 4;
-    /// By the slow path: the SYN of a client that has answered a cookie.
+    /// By the slow path: the SYN of a client that has answered a cookie, [`Handover::proven_by`].
     pub const PROVEN: u32 = 5;
 }
 

@@ -1,8 +1,31 @@
 //! What one program hands to the next with a packet.
 
-use slb_common::{Verdict, stage::Handover};
+use slb_common::{
+    Verdict,
+    cookie::Cookie,
+    stage::{
+        Handover,
+        cookie_task::{ACKNOWLEDGE, ANSWER, CHALLENGE, PROVE, REMEMBER, REPEAT, SPLICE},
+        look,
+    },
+};
 
 use crate::{maps::HANDOVER, pipeline::Look};
+
+/// Notes fields for who goes on, and ends with a verdict. They are written one by one: a struct
+/// would be put together on the stack.
+macro_rules! note {
+    ($verdict:expr, $($($field:ident).+ = $value:expr),+ $(,)?) => {
+        match HANDOVER.get_ptr_mut(0) {
+            Some(handover) => {
+                // SAFETY: the map gave the pointer to this processor's own copy.
+                unsafe { $((&raw mut (*handover).$($field).+).write_volatile($value);)+ }
+                $verdict
+            }
+            None => Verdict::DropInternal,
+        }
+    };
+}
 
 /// Hands a packet to the rare pipeline, with where its connection is to be looked for.
 #[inline(always)]
@@ -14,11 +37,11 @@ pub fn rare(look: Look) -> Verdict {
 #[inline(always)]
 pub fn look() -> Look {
     match read().map_or(0, |handover| handover.look) {
-        slb_common::stage::look::OPENED => Look::Opened,
-        slb_common::stage::look::REPLY => Look::Reply,
-        slb_common::stage::look::CHOSEN => Look::Chosen,
-        slb_common::stage::look::ANEW => Look::Anew,
-        slb_common::stage::look::PROVEN => Look::Proven,
+        look::OPENED => Look::Opened,
+        look::REPLY => Look::Reply,
+        look::CHOSEN => Look::Chosen,
+        look::ANEW => Look::Anew,
+        look::PROVEN => Look::Proven,
         _ => Look::First,
     }
 }
@@ -29,59 +52,81 @@ pub fn open(look: Look) -> Verdict {
     looking(look, Verdict::ToOpen)
 }
 
+/// Hands the SYN of a client that has answered a cookie to the slow path.
+#[inline(always)]
+pub fn proven(by: Cookie) -> Verdict {
+    note!(Verdict::ToOpen, look = look::PROVEN, proven_by = by)
+}
+
+/// The cookie that a proven client has answered.
+#[inline(always)]
+pub fn proven_by() -> Cookie {
+    read().map_or(Cookie(0), |handover| handover.proven_by)
+}
+
 /// Notes where a connection is to be looked for by who goes on.
 #[inline(always)]
 fn looking(look: Look, to: Verdict) -> Verdict {
-    match HANDOVER.get_ptr_mut(0) {
-        Some(handover) => {
-            // SAFETY: the map gave the pointer to this processor's own copy.
-            unsafe { (&raw mut (*handover).look).write_volatile(look as u32) };
-            to
-        }
-        None => Verdict::DropInternal,
-    }
+    note!(to, look = look as u32)
 }
 
-/// Tells the stage of cookies what to do ([`slb_common::stage::cookie_task`]).
+/// Has the stage of cookies answer a SYN by a challenge.
 #[inline(always)]
-pub fn cookie(task: u32, cookie: u32, number: u32) -> Verdict {
-    match HANDOVER.get_ptr_mut(0) {
-        Some(handover) => {
-            // SAFETY: as in `looking`.
-            unsafe {
-                (&raw mut (*handover).task).write_volatile(task);
-                (&raw mut (*handover).cookie).write_volatile(cookie);
-                (&raw mut (*handover).number).write_volatile(number);
-            }
-            Verdict::ToCookie
-        }
-        None => Verdict::DropInternal,
-    }
+pub fn challenge() -> Verdict {
+    note!(Verdict::ToCookie, cookie_task = CHALLENGE)
 }
 
-/// What the stage of cookies is told: task, cookie, number; or what it tells.
+/// Has it look whether an ACK answers a cookie.
 #[inline(always)]
-pub fn told() -> (u32, u32, u32) {
-    read().map_or((u32::MAX, 0, 0), |told| (told.task, told.cookie, told.number))
+pub fn prove() -> Verdict {
+    note!(Verdict::ToCookie, cookie_task = PROVE)
+}
+
+/// Has it look whether a RST answers a challenge.
+#[inline(always)]
+pub fn remember() -> Verdict {
+    note!(Verdict::ToCookie, cookie_task = REMEMBER)
+}
+
+/// Has it answer a SYN by a cookie.
+#[inline(always)]
+pub fn answer(mss: u16) -> Verdict {
+    note!(Verdict::ToCookie, cookie_task = ANSWER, answer.mss = mss.into())
+}
+
+/// Has it make the SYN once more that a cookie was given for.
+#[inline(always)]
+pub fn repeat(cookie: Cookie, sequence: u32) -> Verdict {
+    note!(
+        Verdict::ToCookie,
+        cookie_task = REPEAT,
+        repeat.cookie = cookie,
+        repeat.sequence = sequence,
+    )
+}
+
+/// Has it pass a backend's SYN-ACK on to the client that waits for it.
+#[inline(always)]
+pub fn splice(line: u32) -> Verdict {
+    note!(Verdict::ToCookie, cookie_task = SPLICE, splice.line = line)
+}
+
+/// Has it answer a backend's SYN-ACK.
+#[inline(always)]
+pub fn acknowledge(line: u32) -> Verdict {
+    note!(Verdict::ToCookie, cookie_task = ACKNOWLEDGE, acknowledge.line = line)
 }
 
 /// Notes the verdict that is to be answered.
 #[inline(always)]
 pub fn refuse(verdict: Verdict) {
-    if let Some(handover) = HANDOVER.get_ptr_mut(0) {
-        // SAFETY: as in `looking`.
-        unsafe { (&raw mut (*handover).verdict).write_volatile(verdict.index()) };
-    }
+    let _noted = note!(verdict, verdict = verdict.index());
 }
 
 /// Refuses a packet that is longer than this MTU, which is noted for the answer.
 #[inline(always)]
 pub fn too_big(mtu: u32) -> Verdict {
-    if let Some(handover) = HANDOVER.get_ptr_mut(0) {
-        // SAFETY: as in `looking`.
-        unsafe { (&raw mut (*handover).mtu).write_volatile(mtu) };
-    }
-    Verdict::DropTooBig
+    note!(Verdict::DropTooBig, mtu = mtu)
 }
 
 /// The MTU that the packet is longer than.
@@ -99,7 +144,7 @@ pub fn refused() -> Verdict {
 
 /// A copy of what was handed over.
 #[inline(always)]
-fn read() -> Option<Handover> {
+pub fn read() -> Option<Handover> {
     // SAFETY: the map gave the pointer to this processor's own copy.
     HANDOVER.get_ptr(0).map(|handover| unsafe { handover.read_volatile() })
 }

@@ -83,8 +83,8 @@ fn translation(mode: u8, protocol: u8, look: Look) -> Translation {
     if look != Look::Proven {
         return plain.with_marks(marks);
     }
-    let (_, cookie, _) = handover::told();
-    plain.with_marks(marks | mark::SPLICED | mark::WAITING | mark::RARE).with_delta(cookie, 0)
+    let marks = marks | mark::SPLICED | mark::WAITING | mark::RARE;
+    plain.with_marks(marks).with_delta(handover::proven_by().0, 0)
 }
 
 /// Service, admission, way back: what stands in the entry besides the backend.
@@ -109,7 +109,7 @@ fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()>
     let look = handover::look();
     new.translation = translation(service.mode, protocol, look);
     let admitted = match services::admit(service, protocol, &packet.ports) {
-        Err(verdict) if !syn_defence::may_answer(service, packet.ports.flags) => {
+        Err(verdict) if !syn_defence::may_answer(service, packet.ports.flags, now) => {
             return Err(verdict);
         }
         admitted => admitted,
@@ -118,7 +118,7 @@ fn prepare<const W: usize>(context: &XdpContext, packet: &Packet<W>) -> Step<()>
     if packet.network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
-    new.state = syn_defence::admit(id, service, packet, look, admitted)?;
+    new.state = syn_defence::admit((id, service), packet, look, now, admitted)?;
     let one_sided = mode::one_sided(service.mode);
     if one_sided {
         new.translation = new.translation.with_opened(now);

@@ -7,7 +7,7 @@ use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
     connection::{Sequences, mark},
-    stage::cookie_task::{ACKNOWLEDGE, REPEAT, SPLICE},
+    cookie::Cookie,
 };
 
 use crate::{
@@ -35,15 +35,12 @@ pub fn handshake<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W
     match side {
         // It repeats its segment, or already sends data: the backend is asked once more.
         Side::Vip if waiting && flags & (tcp::SYN | tcp::RST) == 0 => {
-            let first = known(entry).end().wrapping_sub(1);
-            Err(handover::cookie(REPEAT, entry.translation.delta(), first))
+            let cookie = Cookie(entry.translation.delta());
+            let sequence = known(entry).end().wrapping_sub(1);
+            Err(handover::repeat(cookie, sequence))
         }
-        Side::Backend if flags & tcp::SYN != 0 && waiting => {
-            Err(handover::cookie(SPLICE, 0, entry.number))
-        }
-        Side::Backend if flags & tcp::SYN != 0 => {
-            Err(handover::cookie(ACKNOWLEDGE, 0, entry.number))
-        }
+        Side::Backend if flags & tcp::SYN != 0 && waiting => Err(handover::splice(entry.number)),
+        Side::Backend if flags & tcp::SYN != 0 => Err(handover::acknowledge(entry.number)),
         // It has a former connection of these ports: told to forget it, it takes the next SYN.
         Side::Backend if waiting && flags & tcp::RST == 0 => Err(Verdict::DropNoConnection),
         _ => Ok(()),

@@ -19,7 +19,12 @@ use crate::{
     bpf::{Error as BpfError, load::Object},
     config::model::Family,
     expiry::{self, Swept},
-    maps::{Kernel, Operation, locals, operation::Addresses, table::Glance, templates::Found},
+    maps::{
+        Kernel, Operation, locals,
+        operation::Addresses,
+        table::{Glance, tick},
+        templates::Found,
+    },
     plan::{
         applied::{Applied, AppliedService},
         desired::DesiredService,
@@ -113,7 +118,7 @@ impl Reconciler {
     ) -> Result<Vec<Operation>, Error> {
         self.resting.retain(|(since, _)| since.elapsed() < REST);
         let resting: Vec<(u32, u32)> = self.resting.iter().map(|(_, stretch)| *stretch).collect();
-        let plan = diff::diff(&self.applied, &desired, hops, self.room, &resting)?;
+        let plan = diff::diff(&self.applied, &desired, hops, self.room, &resting, tick())?;
         // Before the writes: should one fail, what has been written already is not taken for
         // something that nobody wants.
         self.services = plan.services.into_iter().zip(desired).collect();

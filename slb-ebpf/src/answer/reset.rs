@@ -45,8 +45,7 @@ fn expected() -> u32 {
     if handover::look() != Look::Proven {
         return 0;
     }
-    let (_, cookie, _) = handover::told();
-    cookie.wrapping_add(1).to_be()
+    handover::proven_by().0.wrapping_add(1).to_be()
 }
 
 /// The header of the RST to a segment; `payload` counts its header too.

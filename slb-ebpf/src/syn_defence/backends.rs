@@ -26,8 +26,8 @@ impl<const W: usize> Came<'_, W> {
     /// A backend's SYN-ACK on a connection whose client has got one before: the client gets the
     /// backend's window by it, as an ACK.
     #[inline(always)]
-    pub(super) fn splice(&self, number: u32) -> Result<Verdict, Short> {
-        let Some(line) = Line::<W>::of_slot(Maps, number) else { return Ok(Verdict::DropInternal) };
+    pub(super) fn splice(&self, line: u32) -> Result<Verdict, Short> {
+        let Some(line) = Line::<W>::of_slot(Maps, line) else { return Ok(Verdict::DropInternal) };
         let before = line.translation();
         if before.marks() & mark::WAITING == 0 {
             // Another processor was quicker with the same, or it is somebody else's by now.
@@ -58,8 +58,8 @@ impl<const W: usize> Came<'_, W> {
     /// A SYN-ACK that its backend has repeated: its client knows nothing of it and waits for the
     /// backend's first word.
     #[inline(always)]
-    pub(super) fn acknowledge(&self, number: u32) -> Result<Verdict, Short> {
-        let Some(line) = Line::<W>::of_slot(Maps, number) else { return Ok(Verdict::DropInternal) };
+    pub(super) fn acknowledge(&self, line: u32) -> Result<Verdict, Short> {
+        let Some(line) = Line::<W>::of_slot(Maps, line) else { return Ok(Verdict::DropInternal) };
         let ack = Tcp {
             sequence: self.segment.acknowledgement,
             acknowledgement: u32::from_be(self.segment.sequence).wrapping_add(1).to_be(),

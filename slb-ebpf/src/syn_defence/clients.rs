@@ -3,7 +3,6 @@
 use slb_common::{
     Verdict,
     cookie::{Cookie, Offer},
-    stage::cookie_task::PROVE,
 };
 
 use super::{
@@ -78,14 +77,25 @@ impl<const W: usize> Came<'_, W> {
     /// to life again.
     #[inline(always)]
     pub(super) fn prove(&self) -> Result<Verdict, Short> {
-        let sequence = u32::from_be(self.segment.sequence).wrapping_sub(1);
         let cookie = Cookie(u32::from_be(self.segment.acknowledgement).wrapping_sub(1));
-        if !keys::proves(self.packet, sequence, cookie) {
+        let Some(sequence) = self.proven_syn(cookie) else {
             return Ok(Verdict::DropNoConnection);
-        }
+        };
         self.make_syn(sequence, cookie)?;
-        handover::cookie(PROVE, cookie.0, 0);
-        Ok(handover::open(Look::Proven))
+        Ok(handover::proven(cookie))
+    }
+
+    /// The number of the SYN that a cookie was given for.
+    #[inline(always)]
+    fn proven_syn(&self, cookie: Cookie) -> Option<u32> {
+        let sequence = u32::from_be(self.segment.sequence);
+        let before = sequence.wrapping_sub(1);
+        if keys::proves(self.packet, before, cookie) {
+            return Some(before);
+        }
+        // Whose ACK was lost asks for a window by the number before its next one (RFC 9293 section
+        // 3.8.6.1, as Linux does it): that of its SYN.
+        keys::proves(self.packet, sequence, cookie).then_some(sequence)
     }
 
     /// A segment of a client that waits: its backend has not answered the SYN of number `sequence`.

@@ -15,9 +15,8 @@ pub mod stage;
 use slb_common::{
     Verdict,
     connection::endpoint_address,
-    cookie::EPOCH_S,
+    cookie::LIFETIME_S,
     service::{SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO, Service, mode},
-    stage::cookie_task::{ANSWER, CHALLENGE, PROVE, REMEMBER},
 };
 
 use crate::{
@@ -34,35 +33,37 @@ use crate::{
 /// The window scale that clients are told, whatever their backends will have.
 const SCALE: u8 = 7;
 /// Ticks that answers to cookies are taken for after the last one was given.
-const GRACE: u64 = slb_common::connection::ticks(2 * EPOCH_S) as u64;
+const GRACE: u64 = slb_common::connection::ticks(LIFETIME_S) as u64;
 /// Flags that tell what a segment is to the defence.
 const KINDS: u8 = tcp::SYN | tcp::ACK | tcp::RST;
 
 /// True if a segment without connection may be the answer to a cookie or challenge.
 #[inline(always)]
-pub const fn may_answer(service: &Service, flags: u8) -> bool {
+pub const fn may_answer(service: &Service, flags: u8, now: u32) -> bool {
     let reply = if mode::one_sided(service.mode) { tcp::RST } else { tcp::ACK };
-    guarded(service) && flags & KINDS == reply
+    flags & KINDS == reply && guarded(service, now)
 }
 
+/// True for services that have SYNs answered, or have had it until not long ago.
 #[inline(always)]
-const fn guarded(service: &Service) -> bool {
+const fn guarded(service: &Service, now: u32) -> bool {
     service.flags & (SERVICE_COOKIES_AUTO | SERVICE_COOKIES_ALWAYS) != 0
+        || service.answers_until > now
 }
 
 /// Has the segments that the defence is for go on in its stage; the others may do what they might
 /// without it.
 #[inline(always)]
 pub fn admit<const W: usize>(
-    id: u16,
-    service: &Service,
+    (id, service): (u16, &Service),
     packet: &Packet<W>,
     look: Look,
+    now: u32,
     admitted: Step<u8>,
 ) -> Step<u8> {
     // Who reuses a connection's ports takes no new place, and who has proven itself need not again.
     let known = look == Look::Anew || look == Look::Proven;
-    if packet.network.protocol != TCP || !guarded(service) || known {
+    if packet.network.protocol != TCP || !guarded(service, now) || known {
         return admitted;
     }
     let ([vip, vip_rest], [client, client_rest]) =
@@ -93,23 +94,29 @@ fn defends(what: u64, vip: u64, vip_rest: u64, client: u64, client_rest: u64) ->
     let (now, always) = (maps::tick(), service.flags & SERVICE_COOKIES_ALWAYS != 0);
     let one_sided = mode::one_sided(service.mode);
     if flags & tcp::SYN == 0 {
+        let taken = always || service.answers_until > now;
         // SAFETY: the map gave the pointer to the VIP's state.
-        if !always && !unsafe { flood::was_on(state, now, GRACE) } {
+        if !taken && !unsafe { flood::was_on(state, now, GRACE) } {
             return 0;
         }
-        let told = handover::cookie(if one_sided { REMEMBER } else { PROVE }, 0, 0);
-        return u32::from(told == Verdict::ToCookie);
+        return told(if one_sided { handover::remember() } else { handover::prove() });
     }
+    let auto = service.flags & SERVICE_COOKIES_AUTO != 0;
     // SAFETY: as above.
-    let on = always || unsafe { flood::opens(state, now, service.cookie_threshold) };
+    let on = always || auto && unsafe { flood::opens(state, now, service.cookie_threshold) };
     // Without a backend there is nothing to promise.
     if !on || service.ring.length() == 0 || one_sided && remembered(client) {
         return 0;
     }
-    let told = match one_sided {
-        true => handover::cookie(CHALLENGE, 0, 0),
-        false => handover::cookie(ANSWER, 0, announced(service, v4).into()),
-    };
+    told(match one_sided {
+        true => handover::challenge(),
+        false => handover::answer(announced(service, v4)),
+    })
+}
+
+/// 1 if the defence's stage could be told what to do.
+#[inline(always)]
+fn told(told: Verdict) -> u32 {
     u32::from(told == Verdict::ToCookie)
 }
 

@@ -4,7 +4,6 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
-    cookie::Cookie,
     stage::cookie_task::{ACKNOWLEDGE, ANSWER, CHALLENGE, PROVE, REMEMBER, REPEAT, SPLICE},
 };
 
@@ -53,15 +52,15 @@ fn of_family<const W: usize>(context: &XdpContext) -> Step<Verdict> {
         return Err(Verdict::DropTruncated);
     };
     let came = Came { context, packet: &packet, addresses, segment };
-    let (task, cookie, number) = handover::told();
-    let done = match task {
-        ANSWER => came.answer(number as u16),
+    let told = handover::read().ok_or(Verdict::DropInternal)?;
+    let done = match told.cookie_task {
+        ANSWER => came.answer(told.answer.mss as u16),
         CHALLENGE => came.challenge(),
         PROVE => came.prove(),
         REMEMBER => came.remember(),
-        REPEAT => came.repeat(Cookie(cookie), number),
-        SPLICE => came.splice(number),
-        ACKNOWLEDGE => came.acknowledge(number),
+        REPEAT => came.repeat(told.repeat.cookie, told.repeat.sequence),
+        SPLICE => came.splice(told.splice.line),
+        ACKNOWLEDGE => came.acknowledge(told.acknowledge.line),
         _ => Ok(Verdict::DropInternal),
     };
     done.map_err(|Short| Verdict::DropTruncated)

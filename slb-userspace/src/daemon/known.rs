@@ -106,7 +106,7 @@ mod tests {
             })
             .collect();
         let mut applied = Applied::default();
-        let plan = diff(&applied, &services, &HashMap::new(), room, &[]).unwrap();
+        let plan = diff(&applied, &services, &HashMap::new(), room, &[], 0).unwrap();
         plan.operations.iter().for_each(|operation| applied.note(operation));
         // As a new daemon reads it.
         let slots: BTreeMap<_, _> =

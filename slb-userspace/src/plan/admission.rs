@@ -1,8 +1,12 @@
 //! Whom a listener lets in and how much of him, as its services say it in the kernel.
 
-use slb_common::service::{
-    self, Bandwidth, Limits, SERVICE_ACL_ALLOWS, SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO,
-    SERVICE_METERED, SERVICE_SHADOW, Service,
+use slb_common::{
+    connection::ticks,
+    cookie::LIFETIME_S,
+    service::{
+        self, Bandwidth, Limits, SERVICE_ACL_ALLOWS, SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO,
+        SERVICE_METERED, SERVICE_SHADOW, Service,
+    },
 };
 
 use crate::config::model::{
@@ -80,6 +84,18 @@ const fn defence(listener: &Listener) -> u32 {
         (_, SynDefenceMode::Auto) => SERVICE_COOKIES_AUTO,
         (_, SynDefenceMode::Always) => SERVICE_COOKIES_ALWAYS,
     }
+}
+
+/// Until when a service takes answers to cookies that were given under its former flags, in ticks:
+/// the connections that begin with them are not lost by a reload.
+pub(super) const fn answers_until(before: Option<&Service>, flags: u32, now: u32) -> u32 {
+    const MODES: u32 = SERVICE_COOKIES_ALWAYS | SERVICE_COOKIES_AUTO;
+    let Some(before) = before else { return 0 };
+    let former = before.flags & MODES;
+    if former == 0 || former == flags & MODES {
+        return before.answers_until;
+    }
+    now.saturating_add(ticks(LIFETIME_S))
 }
 
 /// The limits of a backend.

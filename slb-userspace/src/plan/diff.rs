@@ -16,6 +16,7 @@ use slb_common::{
 };
 
 use super::{
+    admission::answers_until,
     applied::Applied,
     arena::Arena,
     desired::{DesiredBackend, DesiredService},
@@ -102,7 +103,7 @@ pub struct Plan {
 }
 
 /// Makes the plan. `hops` are the known next hops by backend address, `resting` stretches of the
-/// arena that a program may still be reading.
+/// arena that a program may still be reading, `now` is the tick.
 ///
 /// # Errors
 /// The maps are too small.
@@ -112,6 +113,7 @@ pub fn diff(
     hops: &HashMap<IpAddr, NextHop>,
     room: Room,
     resting: &[(u32, u32)],
+    now: u32,
 ) -> Result<Plan, NoRoom> {
     let mut planner = Planner::new(applied, room, resting);
     let instances = Instances::of(applied, desired, room.services)?;
@@ -122,8 +124,10 @@ pub fn diff(
         let admission = &service.admission;
         let (acl, exempt) =
             (lists.number(admission.acl.as_ref()), lists.number(admission.exempt.as_ref()));
+        let before = applied.services.get(id).map(|before| &before.service);
         planner.keep(*id, service, persistence, |value| {
             admission.fill(value, acl, exempt, instances.place(service));
+            value.answers_until = answers_until(before, value.flags, now);
         })?;
     }
     planner.needed = instances.changed().into_iter().chain(lists.filled()).collect();

@@ -203,20 +203,20 @@ fn a_listener_keeps_its_service_when_its_vips_change() {
 fn what_does_not_fit_is_refused_before_anything_is_written() {
     let applied = Applied::default();
     let many: Vec<_> = (0..9).map(|n| service(n, Scheduler::Rr, &[])).collect();
-    assert_eq!(diff(&applied, &many, &HashMap::new(), SMALL, &[]), Err(NoRoom::Services(8)));
+    assert_eq!(diff(&applied, &many, &HashMap::new(), SMALL, &[], 0), Err(NoRoom::Services(8)));
     let backends: Vec<_> = (1..=65).map(|port| (port, 1, true)).collect();
     let wide = [service(1, Scheduler::Rr, &backends)];
-    assert_eq!(diff(&applied, &wide, &HashMap::new(), SMALL, &[]), Err(NoRoom::Backends(64)));
+    assert_eq!(diff(&applied, &wide, &HashMap::new(), SMALL, &[], 0), Err(NoRoom::Backends(64)));
     let long = [service(1, Scheduler::Mh, &[(1, 1, true)])];
-    assert_eq!(diff(&applied, &long, &HashMap::new(), SMALL, &[]), Err(NoRoom::Rings(4096)));
+    assert_eq!(diff(&applied, &long, &HashMap::new(), SMALL, &[], 0), Err(NoRoom::Rings(4096)));
     let mut listeners = service(1, Scheduler::Rr, &[]);
     listeners.vips.extend((0..16).map(|n| IpAddr::from([10, 0, 9, n])));
     let crowd = [listeners];
-    assert_eq!(diff(&applied, &crowd, &HashMap::new(), SMALL, &[]), Err(NoRoom::Vips(16)));
+    assert_eq!(diff(&applied, &crowd, &HashMap::new(), SMALL, &[], 0), Err(NoRoom::Vips(16)));
     let two = [1, 2].map(|port| DesiredService { port, last_port: port, ..crowd[0].clone() });
-    assert_eq!(diff(&applied, &two, &HashMap::new(), SMALL, &[]), Err(NoRoom::Leads(32)));
+    assert_eq!(diff(&applied, &two, &HashMap::new(), SMALL, &[], 0), Err(NoRoom::Leads(32)));
     let blocks = [range(1, 1, 65_534), range(2, 1, 65_534)];
-    assert_eq!(diff(&applied, &blocks, &HashMap::new(), SMALL, &[]), Err(NoRoom::Ranges(32)));
+    assert_eq!(diff(&applied, &blocks, &HashMap::new(), SMALL, &[], 0), Err(NoRoom::Ranges(32)));
 }
 
 /// A service on a range of ports.

@@ -15,7 +15,7 @@ use crate::{
     scene::{PATIENCE, Scene, VIPS, http_at, name_at, start_servers, without_errors},
     seen,
     segments::DATAPLANE,
-    services::{configuration, http, names, port_of},
+    services::{Listener, configuration, http, names, port_of},
 };
 
 /// Bytes that go each way.
@@ -25,13 +25,18 @@ const LOSSY: usize = 3_000_000;
 /// Bytes that are made and compared at once.
 const BLOCK: usize = 1 << 16;
 
+/// Listeners in a mode that answer SYNs by cookies when `defence` says.
+fn listeners(mode: &str, defence: &str) -> [Listener; 2] {
+    let line = format!("mode = \"{mode}\"\nsyn_defence = {{ mode = \"{defence}\" }}");
+    [http("wrr", [1]).line(&line), names("wrr", [1]).line(&line)]
+}
+
 /// A lab with one backend whose listeners answer every SYN by a cookie.
 fn scene(mode: &str) -> Result<Scene> {
     let lab = Lab::builder().backends(1).build()?;
     let servers = start_servers(&lab.backends)?;
-    let line = format!("mode = \"{mode}\"\nsyn_defence = {{ mode = \"always\" }}");
-    let listeners = [http("wrr", [1]).line(&line), names("wrr", [1]).line(&line)];
-    let slbd = Slbd::start_with(&lab, DATAPLANE, &configuration(&lab.backends, &listeners))?;
+    let services = configuration(&lab.backends, &listeners(mode, "always"));
+    let slbd = Slbd::start_with(&lab, DATAPLANE, &services)?;
     slbd.wait_for_status("all backends healthy", PATIENCE, seen::all_healthy)?;
     Ok(Scene { slbd, servers, lab })
 }
@@ -108,14 +113,20 @@ fn counted(scene: &Scene, label: &str) -> Result<u64> {
 
 /// Throws one of 50 packets away that come in.
 fn lose(host: &Namespace) -> Result<()> {
-    for arguments in [
-        "add table inet lossy",
-        "add chain inet lossy input { type filter hook input priority 0 ; }",
-        "add rule inet lossy input meta l4proto tcp numgen random mod 50 == 0 drop",
-    ] {
-        host.output("nft", &arguments.split(' ').collect::<Vec<_>>())?;
-    }
-    Ok(())
+    nft(
+        host,
+        &[
+            "add table inet lossy",
+            "add chain inet lossy input { type filter hook input priority 0 ; }",
+            "add rule inet lossy input meta l4proto tcp numgen random mod 50 == 0 drop",
+        ],
+    )
+}
+
+fn nft(host: &Namespace, commands: &[&str]) -> Result<()> {
+    commands.iter().try_for_each(|command| {
+        host.output("nft", &command.split(' ').collect::<Vec<_>>()).map(drop)
+    })
 }
 
 #[test]
@@ -173,6 +184,39 @@ fn a_server_that_speaks_first_is_heard_behind_a_cookie() -> Result<()> {
             assert_eq!(without_errors(mode, answers)?.of("backend1"), 20);
         }
         ensure!(counted(&scene, "handshake_completed")? >= 40, "each repeated its SYN-ACK");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_that_has_a_cookie_gets_in_after_the_defence_was_turned_off() -> Result<()> {
+    for mode in ["nat", "fullnat"] {
+        for defence in ["off", "auto"] {
+            let scene = scene(mode)?;
+            let client = scene.client();
+            // The handshake is complete for the client, and nobody hears of that.
+            nft(
+                client,
+                &[
+                    "add table inet mute",
+                    "add chain inet mute output { type filter hook output priority 0 ; }",
+                    "add rule inet mute output tcp flags & (syn | ack) == ack drop",
+                ],
+            )?;
+            let open = |vip| client.run(|| TcpStream::connect_timeout(&http_at(vip), PATIENCE));
+            let sockets = VIPS.map(|vip| open(vip)?.context("no SYN-ACK"));
+            scene.reload(&listeners(mode, defence))?;
+            nft(client, &["delete table inet mute"])?;
+            for socket in sockets {
+                let mut socket = socket?;
+                let what = format!("{mode}, {defence}, {}", socket.peer_addr()?);
+                socket.set_read_timeout(Some(PATIENCE))?;
+                socket.write_all(b"GET / HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n")?;
+                let mut answer = String::new();
+                socket.read_to_string(&mut answer).with_context(|| what.clone())?;
+                ensure!(answer.ends_with("backend1\n"), "{what}: {answer}");
+            }
+        }
     }
     Ok(())
 }

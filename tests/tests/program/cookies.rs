@@ -7,13 +7,15 @@ use slb_common::{
     Answer,
     Verdict::*,
     cookie::CookieKeys,
-    service::{SERVICE_ADOPT, SERVICE_COOKIES_ALWAYS, SERVICE_PRESENT, mode},
+    service::{
+        SERVICE_ADOPT, SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO, SERVICE_PRESENT, Service, mode,
+    },
 };
 use slb_tests::{
     icmp::{Segment, segment},
     packets::{CLIENT_START, Packet, flags},
 };
-use slb_userspace::config::model::Family;
+use slb_userspace::{config::model::Family, maps::table::tick};
 
 use super::{
     balancer::Balancer,
@@ -169,5 +171,32 @@ fn a_cookie_outlives_its_key_by_one_epoch() {
         let mut node = self::balancer(case, mode::NAT);
         node.kernel.set_cookie_keys(&keys);
         assert_eq!(node.receive(&client(case, other, flags::ACK)).verdict, Redirected);
+    }
+}
+
+#[test]
+fn a_cookie_of_a_changed_defence_counts_as_long_as_the_service_says() {
+    for (case, mode) in spliced_modes() {
+        // Off, or of a VIP that is not flooded.
+        for flags in [SERVICE_PRESENT, SERVICE_PRESENT | SERVICE_COOKIES_AUTO] {
+            let mut balancer = balancer(case, mode);
+            let cookie = answer(&mut balancer, &syn(case)).header.sequence_number;
+            let change = |balancer: &mut Balancer, answers_until| {
+                let more = Service { answers_until, cookie_threshold: 99, ..Service::default() };
+                let ring = balancer.kernel.service(0).ring;
+                let listener = Listener { flags, more, ..listener(case, mode) };
+                balancer.set_service(0, &listener, ring);
+            };
+            let ack = client(case, cookie, flags::ACK);
+            change(&mut balancer, tick());
+            let late = balancer.receive(&ack);
+            assert_eq!((late.verdict, late.answer), (DropNoConnection, Some(Answer::Reset)));
+            change(&mut balancer, tick() + 1000);
+            let wrong = balancer.receive(&client(case, cookie ^ 1 << 31, flags::ACK));
+            assert_eq!((wrong.verdict, wrong.answer), (DropNoConnection, Some(Answer::Reset)));
+            assert_eq!(balancer.receive(&ack).verdict, Redirected, "{case:?}");
+            let next = Packet { source: case.client(2), ..syn(case) };
+            assert_eq!(balancer.receive(&next).verdict, Redirected, "no new cookie is given");
+        }
     }
 }

@@ -1,7 +1,11 @@
 //! Lists, limits and instances in plans.
 
 use proptest::prelude::*;
-use slb_common::service::Limits;
+use slb_common::{
+    connection::ticks,
+    cookie::EPOCH_S,
+    service::{Limits, SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO},
+};
 
 use super::world::{World, service};
 use crate::{
@@ -65,6 +69,28 @@ fn a_restart_writes_no_list_anew_an_empty_one_neither() {
         world.restart();
         assert_eq!(world.carry_out(&[with(Some(list(entries)))]).operations, [], "{entries}");
     }
+}
+
+#[test]
+fn answers_to_cookies_count_for_two_epochs_after_their_defence_was_changed() {
+    const OFF: u32 = 0;
+    let mut world = World::default();
+    let mut change = |tick, flags| {
+        let mut wish = with(None);
+        wish.admission.flags = flags;
+        world.tick = tick;
+        let id = world.carry_out(&[wish]).services[0];
+        world.restart();
+        world.memory.services[&id].answers_until
+    };
+    let epochs = ticks(2 * EPOCH_S);
+    assert_eq!(change(1000, SERVICE_COOKIES_ALWAYS), 0, "there was no other before");
+    assert_eq!(change(2000, OFF), 2000 + epochs);
+    assert_eq!(change(2100, OFF), 2000 + epochs, "the same once more changes nothing");
+    assert_eq!(change(2200, SERVICE_COOKIES_AUTO), 2000 + epochs, "none was given meanwhile");
+    assert_eq!(change(2300, SERVICE_COOKIES_ALWAYS), 2300 + epochs);
+    assert_eq!(change(2400, SERVICE_COOKIES_AUTO), 2400 + epochs, "the VIP may be calm");
+    assert_eq!(change(2500, OFF), 2500 + epochs);
 }
 
 #[test]

@@ -210,6 +210,7 @@ pub(in crate::plan) struct World {
     pub(in crate::plan) services: Vec<(u16, DesiredService)>,
     unused: Unused,
     now: Instant,
+    pub(super) tick: u32,
     pub(in crate::plan) hops: HashMap<IpAddr, NextHop>,
     room: Room,
     /// A VIP, and its ports that led somewhere after each write.
@@ -225,6 +226,7 @@ impl Default for World {
             services: Vec::new(),
             unused: Unused::default(),
             now: Instant::now(),
+            tick: 0,
             hops: HashMap::new(),
             room: ROOM,
             watched: None,
@@ -243,7 +245,7 @@ impl World {
     }
 
     pub(in crate::plan) fn carry_out(&mut self, desired: &[DesiredService]) -> Plan {
-        let plan = diff(&self.applied, desired, &self.hops, self.room, &self.resting)
+        let plan = diff(&self.applied, desired, &self.hops, self.room, &self.resting, self.tick)
             .expect("room enough");
         self.services = plan.services.iter().copied().zip(desired.iter().cloned()).collect();
         self.unused.retain_unwanted(&self.applied, &self.services);
