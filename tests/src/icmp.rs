@@ -119,6 +119,13 @@ pub fn network(packet: &Packet) -> Vec<u8> {
     packet.bytes()[packet.network_at()..].to_vec()
 }
 
+/// As much of it as an error quotes that has so many bytes for it.
+pub fn quote(packet: &Packet, most: usize) -> Vec<u8> {
+    let mut bytes = network(packet);
+    bytes.truncate(most);
+    bytes
+}
+
 /// An ICMP error as its receiver reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {

@@ -16,6 +16,14 @@ pub const CLIENT_MAC: Mac = [2, 0, 0, 0, 0, 0xc1];
 /// The balancer's MAC address toward clients.
 pub const FRONT_MAC: Mac = [2, 0, 0, 0, 0, 0xba];
 
+/// A router that reports errors: toward the client, or behind the balancer.
+pub fn router(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => [203, 0, 114, 9].into(),
+        Family::V6 => [0x2001, 0xdb8, 9, 0, 0, 0, 0, 9].into(),
+    }
+}
+
 /// A family and a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {

@@ -24,8 +24,8 @@ use crate::{
 
 /// Forwarding modes in which both directions come by.
 const MODES: [&str; 2] = ["nat", "fullnat"];
-/// What they want of the data plane.
-const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
+/// What they want of the data plane: one local address of each family.
+pub(crate) const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
                          local_addresses = [\"100.64.0.8/32\", \"fd64::8/128\"]";
 /// What the narrow link takes.
 const NARROW: u16 = 1400;

@@ -124,12 +124,22 @@ pub(crate) fn without_errors(what: &str, answers: Answers) -> Result<Answers> {
     Ok(answers)
 }
 
-/// Looks again until it is so, for what the last packets on their way still change.
-pub(crate) fn eventually(what: &str, limit: Duration, so: impl Fn() -> Result<bool>) -> Result<()> {
+/// Tries again until it succeeds, for what the last packets on their way still change; at the limit
+/// the last error counts.
+pub(crate) fn within<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let begun = Instant::now();
-    while !so()? {
-        ensure!(begun.elapsed() < limit, "not within {limit:?}: {what}");
-        thread::sleep(Duration::from_millis(20));
+    loop {
+        match attempt() {
+            Err(_) if begun.elapsed() < limit => thread::sleep(Duration::from_millis(20)),
+            outcome => return outcome,
+        }
     }
-    Ok(())
+}
+
+/// The same for what is so or not.
+pub(crate) fn eventually(what: &str, limit: Duration, so: impl Fn() -> Result<bool>) -> Result<()> {
+    within(limit, || {
+        ensure!(so()?, "not within {limit:?}: {what}");
+        Ok(())
+    })
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use slb_tests::lab::{Decapsulator, Host, Server, Service, Slbd, VIP_V4, VIP_V6};
 
 use crate::{
+    icmp::DATAPLANE,
     past_the_balancer::with_far_client,
     scene::{PATIENCE, VIPS},
     seen,
@@ -15,8 +16,6 @@ use crate::{
 const MODES: [(&str, u16); 4] = [("nat", 8001), ("fullnat", 8002), ("dr", 8003), ("tunnel", 8004)];
 /// Where the health checks ask.
 const CHECKED: u16 = 8000;
-const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
-                         local_addresses = [\"100.64.0.8/32\", \"fd64::8/128\"]";
 
 #[test]
 fn traceroute_shows_every_hop_to_a_vip_in_every_mode() -> Result<()> {

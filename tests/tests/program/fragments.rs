@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use slb_common::{Verdict, service::mode};
+use slb_common::Verdict;
 use slb_tests::packets::{
     Packet, Transport, endpoints,
     flags::{ACK, PSH},
@@ -10,9 +10,9 @@ use slb_tests::packets::{
 use slb_userspace::config::model::{Family, Protocol};
 
 use super::{
-    balancer::{Action, Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
-    cases::{CASES, Case, answered, assert_sent, forwarded},
-    direct, full_nat, tunnel,
+    balancer::{Action, ELSEWHERE, INTERFACE},
+    cases::{CASES, Case, TCP_CASES, assert_sent},
+    matrix::{Mode, Row, rows_of},
 };
 
 /// A packet of the first client in the middle of its connection that makes three pieces of 64.
@@ -20,93 +20,42 @@ fn long(case: Case) -> Packet {
     Packet { payload: (0..150).collect(), ..case.next() }
 }
 
-/// What a mode makes of a client's packet, whole or not.
-type Expected = Box<dyn Fn(&Packet) -> Packet>;
-
-/// A program in a mode, with one backend.
-fn of_mode(case: Case, mode: u8) -> Balancer {
-    match mode {
-        mode::NAT => case.balancer(1).0,
-        mode::FULL_NAT => full_nat::balancer(case, 1, 1).0,
-        _ => direct::balancer(case, mode, 1).0,
-    }
-}
-
-/// What a mode makes of the packets of a connection whose backend sees this client.
-fn expected(case: Case, mode: u8, seen: SocketAddr) -> Expected {
-    let backend = case.backend(1);
-    match mode {
-        mode::NAT => Box::new(move |packet| forwarded(packet, backend)),
-        mode::FULL_NAT => Box::new(move |packet| full_nat::forwarded(packet, seen, backend)),
-        _ => Box::new(move |packet| {
-            let outer = tunnel::tunnelled(packet, backend.ip()).outer;
-            let outer = outer.filter(|_| mode == mode::TUNNEL);
-            let macs = (OWN_MAC, [2, 0, 0, 0, 1, 1]);
-            Packet { macs, tags: Vec::new(), ttl: packet.ttl - 1, outer, ..packet.clone() }
-        }),
-    }
-}
-
-/// A program in a mode with an open connection, and what it makes of its packets.
-fn ready(case: Case, mode: u8) -> (Balancer, Expected, SocketAddr) {
-    let mut balancer = of_mode(case, mode);
-    let seen = match mode {
-        mode::FULL_NAT => full_nat::establish(case, &mut balancer),
-        mode::NAT => {
-            case.establish(&mut balancer, case.client(1), case.vip());
-            case.client(1)
-        }
-        _ => {
-            assert_eq!(balancer.receive(&case.first()).verdict, Verdict::Redirected);
-            case.client(1)
-        }
-    };
-    (balancer, expected(case, mode, seen), seen)
-}
-
-const MODES: [u8; 4] = [mode::NAT, mode::DIRECT, mode::TUNNEL, mode::FULL_NAT];
-
 #[test]
 fn fragments_follow_their_first_one_in_every_mode_whatever_their_order() {
-    for case in CASES {
-        for mode in MODES {
-            let (mut balancer, expected, _) = ready(case, mode);
-            let packet = long(case);
-            let (pieces, wanted) = (packet.pieces(64), expected(&packet).pieces(64));
-            assert_eq!(pieces.len(), 3);
-            for order in [[0, 1, 2], [0, 2, 1]] {
-                for number in order {
-                    let ended = balancer.receive(&pieces[number]);
-                    assert_sent(&ended, &wanted[number], ELSEWHERE);
-                }
+    for row in rows_of(&Mode::ALL) {
+        let (mut balancer, peer) = row.established();
+        let packet = long(row.case);
+        let (pieces, wanted) = (packet.pieces(64), row.to_backend(&packet, peer).pieces(64));
+        assert_eq!(pieces.len(), 3);
+        for order in [[0, 1, 2], [0, 2, 1]] {
+            for number in order {
+                let ended = balancer.receive(&pieces[number]);
+                assert_sent(&ended, &wanted[number], ELSEWHERE);
             }
-            assert_eq!(balancer.entries().len(), 1, "{case:?} {mode}");
-            balancer.assert_consistent();
         }
+        assert_eq!(balancer.entries().len(), 1, "{row:?}");
+        balancer.assert_consistent();
     }
 }
 
 #[test]
 fn fragments_with_tags_options_and_extension_headers_follow_as_well() {
-    for case in CASES {
-        let extras = match case.family {
+    for row in rows_of(&Mode::ALL) {
+        let extras = match row.case.family {
             Family::V4 => vec![(0, vec![1; 8])],
             Family::V6 => vec![(60, vec![0; 6]), (0, vec![0; 14])],
         };
-        for mode in MODES {
-            let (mut balancer, expected, seen) = ready(case, mode);
-            let packet = Packet { tags: vec![100, 200], extras: extras.clone(), ..long(case) };
-            for (piece, wanted) in packet.pieces(64).iter().zip(expected(&packet).pieces(64)) {
-                assert_sent(&balancer.receive(piece), &wanted, ELSEWHERE);
-            }
-            if mode == mode::NAT || mode == mode::FULL_NAT {
-                let reply = case.reply(case.backend(1), seen, ACK | PSH);
-                let payload = packet.payload;
-                let reply = Packet { tags: vec![7, 8], extras: extras.clone(), payload, ..reply };
-                let wanted = Packet { destination: case.client(1), ..answered(&reply, case.vip()) };
-                for (piece, wanted) in reply.pieces(64).iter().zip(wanted.pieces(64)) {
-                    assert_sent(&balancer.receive(piece), &wanted, INTERFACE);
-                }
+        let (mut balancer, peer) = row.established();
+        let packet = Packet { tags: vec![100, 200], extras: extras.clone(), ..long(row.case) };
+        let wanted = row.to_backend(&packet, peer).pieces(64);
+        for (piece, wanted) in packet.pieces(64).iter().zip(wanted) {
+            assert_sent(&balancer.receive(piece), &wanted, ELSEWHERE);
+        }
+        if row.two_sided() {
+            let (reply, payload) = (row.reply(peer, ACK | PSH), packet.payload);
+            let reply = Packet { tags: vec![7, 8], extras, payload, ..reply };
+            for (piece, wanted) in reply.pieces(64).iter().zip(row.to_client(&reply).pieces(64)) {
+                assert_sent(&balancer.receive(piece), &wanted, INTERFACE);
             }
         }
     }
@@ -114,41 +63,39 @@ fn fragments_with_tags_options_and_extension_headers_follow_as_well() {
 
 #[test]
 fn a_datagrams_first_fragment_opens_its_flow() {
-    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Udp) {
-        for mode in MODES {
-            let mut balancer = of_mode(case, mode);
-            let packet = Packet { payload: vec![7; 150], ..case.first() };
-            let pieces = packet.pieces(64);
-            let opened = balancer.receive(&pieces[0]);
-            let seen = match mode {
-                mode::FULL_NAT => {
-                    let ties = balancer.entry().ties;
-                    let port = u16::from_be_bytes(ties.local_port());
-                    SocketAddr::new(balancer.kernel.local(ties.local_address()), port)
-                }
-                _ => case.client(1),
-            };
-            let wanted = expected(case, mode, seen)(&packet).pieces(64);
-            assert_sent(&opened, &wanted[0], ELSEWHERE);
-            for (piece, wanted) in pieces.iter().zip(&wanted).skip(1) {
-                assert_sent(&balancer.receive(piece), wanted, ELSEWHERE);
+    for row in rows_of(&Mode::ALL).filter(|row| row.case.protocol == Protocol::Udp) {
+        let mut balancer = row.balancer(0);
+        let packet = Packet { payload: vec![7; 150], ..row.case.first() };
+        let pieces = packet.pieces(64);
+        let opened = balancer.receive(&pieces[0]);
+        let peer = match row.mode {
+            Mode::FullNat => {
+                let ties = balancer.entry().ties;
+                let port = u16::from_be_bytes(ties.local_port());
+                SocketAddr::new(balancer.kernel.local(ties.local_address()), port)
             }
+            _ => row.case.client(1),
+        };
+        let wanted = row.to_backend(&packet, peer).pieces(64);
+        assert_sent(&opened, &wanted[0], ELSEWHERE);
+        for (piece, wanted) in pieces.iter().zip(&wanted).skip(1) {
+            assert_sent(&balancer.receive(piece), wanted, ELSEWHERE);
         }
     }
 }
 
 #[test]
 fn a_fragment_more_than_a_second_behind_its_first_one_is_dropped() {
-    let mut ready = CASES.map(|case| (case, ready(case, mode::NAT)));
-    for (case, (balancer, ..)) in &mut ready {
-        assert_eq!(balancer.receive(&long(*case).pieces(64)[0]).verdict, Verdict::Redirected);
+    let mut ready: Vec<_> = rows_of(&[Mode::Nat]).map(|row| (row, row.established())).collect();
+    for (row, (balancer, _)) in &mut ready {
+        assert_eq!(balancer.receive(&long(row.case).pieces(64)[0]).verdict, Verdict::Redirected);
     }
     std::thread::sleep(Duration::from_millis(1050));
-    for (case, (balancer, expected, _)) in &mut ready {
-        let packet = long(*case);
-        let (pieces, wanted) = (packet.pieces(64), expected(&packet).pieces(64));
+    for (row, (balancer, peer)) in &mut ready {
+        let packet = long(row.case);
+        let (pieces, wanted) = (packet.pieces(64), row.to_backend(&packet, *peer).pieces(64));
         let late = balancer.receive(&pieces[1]).verdict;
-        assert_eq!(late, Verdict::DropFragmentWithoutFirst, "{case:?}");
+        assert_eq!(late, Verdict::DropFragmentWithoutFirst, "{row:?}");
         // The next datagram that its sender gives the same number is another one.
         for (piece, wanted) in pieces.iter().zip(&wanted) {
             assert_sent(&balancer.receive(piece), wanted, ELSEWHERE);
@@ -158,45 +105,39 @@ fn a_fragment_more_than_a_second_behind_its_first_one_is_dropped() {
 
 #[test]
 fn replies_in_fragments_come_from_the_vip() {
-    for case in CASES {
-        for mode in [mode::NAT, mode::FULL_NAT] {
-            let (mut balancer, _, client) = ready(case, mode);
-            let reply = case.reply(case.backend(1), client, ACK | PSH);
-            let reply = Packet { payload: (0..150).collect(), ..reply };
-            let wanted = Packet { destination: case.client(1), ..answered(&reply, case.vip()) };
-            for (piece, wanted) in reply.pieces(64).iter().zip(wanted.pieces(64)) {
-                assert_sent(&balancer.receive(piece), &wanted, INTERFACE);
-            }
+    for row in rows_of(&[Mode::Nat, Mode::FullNat]) {
+        let (mut balancer, peer) = row.established();
+        let reply = Packet { payload: (0..150).collect(), ..row.reply(peer, ACK | PSH) };
+        for (piece, wanted) in reply.pieces(64).iter().zip(row.to_client(&reply).pieces(64)) {
+            assert_sent(&balancer.receive(piece), &wanted, INTERFACE);
         }
     }
 }
 
 #[test]
 fn a_fragment_without_its_first_one_is_dropped() {
-    for case in CASES {
-        for mode in MODES {
-            let (mut balancer, expected, _) = ready(case, mode);
-            let packet = long(case);
-            let (pieces, wanted) = (packet.pieces(64), expected(&packet).pieces(64));
-            for piece in [&pieces[1], &pieces[2]] {
-                let verdict = balancer.receive(piece).verdict;
-                assert_eq!(verdict, Verdict::DropFragmentWithoutFirst, "{case:?} {mode}");
-            }
-            // Somebody else's first one does not help.
-            let other = Packet { source: case.client(2), ..pieces[0].clone() };
-            balancer.receive(&other);
-            let verdict = balancer.receive(&pieces[1]).verdict;
-            assert_eq!(verdict, Verdict::DropFragmentWithoutFirst, "{case:?} {mode}");
-            assert_sent(&balancer.receive(&pieces[0]), &wanted[0], ELSEWHERE);
-            assert_sent(&balancer.receive(&pieces[1]), &wanted[1], ELSEWHERE);
+    for row in rows_of(&Mode::ALL) {
+        let (mut balancer, peer) = row.established();
+        let packet = long(row.case);
+        let (pieces, wanted) = (packet.pieces(64), row.to_backend(&packet, peer).pieces(64));
+        for piece in [&pieces[1], &pieces[2]] {
+            let verdict = balancer.receive(piece).verdict;
+            assert_eq!(verdict, Verdict::DropFragmentWithoutFirst, "{row:?}");
         }
+        // Somebody else's first one does not help.
+        let other = Packet { source: row.case.client(2), ..pieces[0].clone() };
+        balancer.receive(&other);
+        let verdict = balancer.receive(&pieces[1]).verdict;
+        assert_eq!(verdict, Verdict::DropFragmentWithoutFirst, "{row:?}");
+        assert_sent(&balancer.receive(&pieces[0]), &wanted[0], ELSEWHERE);
+        assert_sent(&balancer.receive(&pieces[1]), &wanted[1], ELSEWHERE);
     }
 }
 
 #[test]
 fn a_fragment_that_cuts_a_header_is_dropped() {
-    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Tcp) {
-        let (mut balancer, ..) = ready(case, mode::NAT);
+    for case in TCP_CASES {
+        let (mut balancer, _) = Row { mode: Mode::Nat, case }.established();
         let cut = &long(case).pieces(8)[0];
         assert_eq!(balancer.receive(cut).verdict, Verdict::DropTinyFragment, "{case:?}");
         // The first one is whole, but another would overwrite its flags.
@@ -229,7 +170,7 @@ fn a_full_fragment_table_refuses_and_says_so() {
 
 #[test]
 fn a_first_fragment_that_is_dropped_takes_no_place() {
-    for case in CASES.into_iter().filter(|case| case.protocol == Protocol::Tcp) {
+    for case in TCP_CASES {
         let (mut balancer, _) = case.balancer(1);
         let pieces = long(case).pieces(64);
         assert_eq!(balancer.receive(&pieces[0]).verdict, Verdict::DropNoConnection);

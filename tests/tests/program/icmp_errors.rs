@@ -8,7 +8,7 @@ use slb_common::{
     service::mode,
 };
 use slb_tests::{
-    icmp::{Trouble, error, network, ping},
+    icmp::{Trouble, error, network, ping, quote},
     packets::{Packet, flags},
 };
 use slb_userspace::{
@@ -18,18 +18,11 @@ use slb_userspace::{
 
 use super::{
     balancer::{Action, Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
-    cases::{CASES, CLIENT_MAC, Case, FRONT_MAC, assert_sent},
+    cases::{CASES, CLIENT_MAC, Case, FRONT_MAC, assert_sent, router},
     full_nat,
     listener::Listener,
+    truncated::cut_off_anywhere,
 };
-
-/// A router toward the client, or behind the balancer.
-pub(super) fn router(case: Case) -> IpAddr {
-    match case.family {
-        Family::V4 => IpAddr::from([203, 0, 114, 9]),
-        Family::V6 => "2001:db8:9::9".parse().unwrap(),
-    }
-}
 
 /// A connection of the first client, of which both directions are seen.
 #[derive(Clone, Copy, Debug)]
@@ -72,39 +65,35 @@ impl Connection {
 
     /// An error about a reply, from a router to the VIP.
     fn error_outside(self, trouble: Trouble, quoted: usize) -> Packet {
-        let bytes = network(&self.reply_seen_outside());
-        let quote = &bytes[..quoted.min(bytes.len())];
+        let quote = quote(&self.reply_seen_outside(), quoted);
         let macs = (CLIENT_MAC, FRONT_MAC);
-        Packet { macs, ..error(router(self.case), self.case.vip().ip(), trouble, quote) }
+        Packet { macs, ..error(router(self.case.family), self.case.vip().ip(), trouble, &quote) }
     }
 
     /// The same as the backend gets it.
     fn to_backend(self, trouble: Trouble, quoted: usize) -> Packet {
-        let bytes = network(&self.reply_seen_inside());
-        let quote = &bytes[..quoted.min(bytes.len())];
+        let quote = quote(&self.reply_seen_inside(), quoted);
         let macs = (OWN_MAC, [2, 0, 0, 0, 1, 1]);
-        let error = error(router(self.case), self.case.backend(1).ip(), trouble, quote);
+        let error = error(router(self.case.family), self.case.backend(1).ip(), trouble, &quote);
         Packet { macs, ttl: 63, ..error }
     }
 
     /// An error about the client's packet, from `source` behind the balancer.
     fn error_inside(self, source: IpAddr, trouble: Trouble, quoted: usize) -> Packet {
-        let bytes = network(&self.request_seen_inside());
-        let quote = &bytes[..quoted.min(bytes.len())];
+        let quote = quote(&self.request_seen_inside(), quoted);
         let macs = ([2, 0, 0, 0, 1, 1], OWN_MAC);
-        Packet { macs, ..error(source, self.peer.ip(), trouble, quote) }
+        Packet { macs, ..error(source, self.peer.ip(), trouble, &quote) }
     }
 
     /// The same as the client gets it.
     fn to_client(self, source: IpAddr, trouble: Trouble, quoted: usize) -> Packet {
-        let bytes = network(&self.case.next());
-        let quote = &bytes[..quoted.min(bytes.len())];
+        let quote = quote(&self.case.next(), quoted);
         let macs = (FRONT_MAC, CLIENT_MAC);
         let trouble = match trouble {
             Trouble::TooBig(mtu) => Trouble::TooBig(self.client_mtu(mtu)),
             other => other,
         };
-        Packet { macs, ttl: 63, ..error(source, self.case.client(1).ip(), trouble, quote) }
+        Packet { macs, ttl: 63, ..error(source, self.case.client(1).ip(), trouble, &quote) }
     }
 
     /// How a router's error that concerns no connection ends which is to whom the backend takes for
@@ -147,7 +136,7 @@ fn an_error_from_a_backend_or_a_router_before_it_goes_to_the_client() {
     for (connection, mut balancer) in connected() {
         let case = connection.case;
         for (source, seen) in
-            [(case.backend(1).ip(), case.vip().ip()), (router(case), router(case))]
+            [(case.backend(1).ip(), case.vip().ip()), (router(case.family), router(case.family))]
         {
             for trouble in Trouble::ALL {
                 for quoted in [least(case), least(case) + 10, least(case) + 12, 1000] {
@@ -167,7 +156,11 @@ fn an_error_changes_nothing_of_the_connection_that_it_speaks_of() {
         let before = balancer.entry();
         std::thread::sleep(std::time::Duration::from_millis(200));
         balancer.receive(&connection.error_outside(Trouble::PortUnreachable, 1000));
-        balancer.receive(&connection.error_inside(router(case), Trouble::NetUnreachable, 1000));
+        balancer.receive(&connection.error_inside(
+            router(case.family),
+            Trouble::NetUnreachable,
+            1000,
+        ));
         assert_eq!(balancer.entry(), before, "{connection:?}");
     }
 }
@@ -178,7 +171,8 @@ fn an_error_that_quotes_less_than_the_ports_or_no_connection_passes_untouched() 
         let case = connection.case;
         for quoted in 0..least(case) {
             let outside = connection.error_outside(Trouble::TimeExceeded, quoted);
-            let inside = connection.error_inside(router(case), Trouble::TimeExceeded, quoted);
+            let inside =
+                connection.error_inside(router(case.family), Trouble::TimeExceeded, quoted);
             for (packet, verdict) in
                 [(outside, PassIcmpNoConnection), (inside, connection.passed_inside())]
             {
@@ -189,13 +183,17 @@ fn an_error_that_quotes_less_than_the_ports_or_no_connection_passes_untouched() 
         }
         let mut stranger = connection.reply_seen_outside();
         stranger.destination.set_port(1);
-        let to_vip =
-            error(router(case), case.vip().ip(), Trouble::NetUnreachable, &network(&stranger));
+        let to_vip = error(
+            router(case.family),
+            case.vip().ip(),
+            Trouble::NetUnreachable,
+            &network(&stranger),
+        );
         assert_eq!(balancer.receive(&to_vip).verdict, PassIcmpNoConnection, "{connection:?}");
         let mut stranger = connection.request_seen_inside();
         stranger.source.set_port(1);
         let (peer, quote) = (connection.peer.ip(), network(&stranger));
-        let inside = error(router(case), peer, Trouble::NetUnreachable, &quote);
+        let inside = error(router(case.family), peer, Trouble::NetUnreachable, &quote);
         let verdict = balancer.receive(&inside).verdict;
         assert_eq!(verdict, connection.passed_inside(), "{connection:?}");
         let backend = error(case.backend(1).ip(), peer, Trouble::NetUnreachable, &quote);
@@ -208,9 +206,9 @@ fn an_error_to_somebody_else_than_the_sender_of_what_it_quotes_passes() {
     for (connection, mut balancer) in connected() {
         let case = connection.case;
         let quote = network(&connection.request_seen_inside());
-        let other = error(router(case), case.client(2).ip(), Trouble::TimeExceeded, &quote);
+        let other = error(router(case.family), case.client(2).ip(), Trouble::TimeExceeded, &quote);
         assert_eq!(balancer.receive(&other).verdict, PassNotOurs, "{connection:?}");
-        let to_vip = error(router(case), case.vip().ip(), Trouble::TimeExceeded, &quote);
+        let to_vip = error(router(case.family), case.vip().ip(), Trouble::TimeExceeded, &quote);
         assert_eq!(balancer.receive(&to_vip).verdict, PassIcmpNoConnection, "{connection:?}");
     }
 }
@@ -223,13 +221,7 @@ fn frames_cut_off_at_every_byte_of_an_error_come_to_no_harm() {
             connection.error_outside(Trouble::TooBig(1400), 1000),
             connection.error_inside(case.backend(1).ip(), Trouble::TooBig(1400), 1000),
         ] {
-            let bytes = packet.bytes();
-            for length in 14..bytes.len() {
-                let cut = &bytes[..length];
-                let ended = balancer.receive_frame(cut);
-                assert!(!matches!(ended.verdict, Transmitted | Redirected), "{length}");
-                assert!(ended.frame == cut, "{connection:?}, {length}: changed");
-            }
+            cut_off_anywhere(&mut balancer, &packet, &connection);
         }
         balancer.assert_consistent();
     }
@@ -246,10 +238,14 @@ fn tags_options_and_extension_headers_around_and_inside_an_error_are_looked_thro
         let trouble = Trouble::TooBig(1400);
         let quote = |packet: Packet| network(&Packet { extras: extras.clone(), ..packet });
         let around = |packet: Packet| Packet { extras: extras.clone(), ..packet };
-        let error = |source, to, quote: &[u8]| around(error(source, to, trouble, quote));
-        let before = error(router(case), case.vip().ip(), &quote(connection.reply_seen_outside()));
-        let after =
-            error(router(case), case.backend(1).ip(), &quote(connection.reply_seen_inside()));
+        let error = |source, to, quote: &[u8]| around(error(source, to, trouble, &quote));
+        let before =
+            error(router(case.family), case.vip().ip(), &quote(connection.reply_seen_outside()));
+        let after = error(
+            router(case.family),
+            case.backend(1).ip(),
+            &quote(connection.reply_seen_inside()),
+        );
         let before = Packet { tags: vec![3, 4], ..before };
         let after = Packet { macs: (OWN_MAC, [2, 0, 0, 0, 1, 1]), ttl: 63, ..after };
         assert_sent(&balancer.receive(&before), &after, ELSEWHERE);
@@ -262,7 +258,7 @@ fn an_error_whose_ttl_ends_here_is_dropped_and_not_answered() {
         let case = connection.case;
         for packet in [
             connection.error_outside(Trouble::TooBig(1400), 1000),
-            connection.error_inside(router(case), Trouble::TooBig(1400), 1000),
+            connection.error_inside(router(case.family), Trouble::TooBig(1400), 1000),
         ] {
             let ended = balancer.receive(&Packet { ttl: 1, ..packet });
             assert_eq!((ended.verdict, ended.answer), (DropTtl, None), "{connection:?}");
@@ -297,7 +293,7 @@ fn a_quoted_checksum_that_is_wrong_stays_wrong_and_none_stays_none() {
         let at = at + if whole.len() > at + 18 { 16 } else { 6 };
         let mut zero = whole.clone();
         zero[at..at + 2].copy_from_slice(&[0, 0]);
-        let packet = error(router(case), case.vip().ip(), Trouble::TimeExceeded, &zero);
+        let packet = error(router(case.family), case.vip().ip(), Trouble::TimeExceeded, &zero);
         let ended = balancer.receive(&packet);
         // The error's own checksum is right over what came out, whatever that quotes.
         let told = slb_tests::icmp::told(&ended.frame);

@@ -10,17 +10,17 @@ use slb_common::{
     service::{Limits, Service, mode},
 };
 use slb_tests::{
-    icmp::{Trouble, error, network, segment},
+    icmp::{Trouble, error, quote, segment},
     packets::{BACKEND_START, CLIENT_START, Packet, Transport, endpoints, flags},
 };
 use slb_userspace::config::model::Family;
 
 use super::{
     balancer::{Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
-    cases::{CLIENT_MAC, Case, FRONT_MAC, assert_sent},
+    cases::{CLIENT_MAC, Case, FRONT_MAC, assert_sent, router},
     cookies::{answer, balancer, balancer_with, client, listener, spliced_modes, syn},
     full_nat,
-    icmp_errors::{least, router},
+    icmp_errors::least,
     tcp_options::{toa, with_options},
 };
 
@@ -98,9 +98,8 @@ impl Spliced {
     /// A router's errors to both ends, about the packet as either knows it.
     fn errors(&self, packets: [&Packet; 2], to: [SocketAddr; 2], quoted: usize) -> [Packet; 2] {
         [0, 1].map(|n| {
-            let bytes = network(packets[n]);
-            let quote = &bytes[..quoted.min(bytes.len())];
-            error(router(self.case), to[n].ip(), Trouble::HostUnreachable, quote)
+            let quote = quote(packets[n], quoted);
+            error(router(self.case.family), to[n].ip(), Trouble::HostUnreachable, &quote)
         })
     }
 
@@ -144,6 +143,20 @@ fn the_answer_to_a_cookie_reaches_a_backend_as_the_clients_syn() {
             assert_sent(&ended, &full_nat::forwarded(&syn, peer, case.backend(1)), ELSEWHERE);
             assert_eq!(balancer.entry().control.state(), state::SYN);
         }
+    }
+}
+
+#[test]
+fn a_client_whose_answer_to_a_cookie_was_lost_gets_in_by_its_window_probe() {
+    for (case, mode) in spliced_modes() {
+        let mut balancer = balancer(case, mode);
+        let cookie = answer(&mut balancer, &syn(case)).header.sequence_number;
+        let probe = client(case, cookie, flags::ACK).numbered(CLIENT_START, cookie.wrapping_add(1));
+        let ended = balancer.receive(&probe);
+        assert_eq!(ended.verdict, Redirected, "{case:?}");
+        let header = segment(&ended.frame).header;
+        assert!(header.syn && !header.ack);
+        assert_eq!(header.sequence_number, CLIENT_START);
     }
 }
 

@@ -1,12 +1,27 @@
 //! Packets cut off at every byte.
 
+use std::fmt::Debug;
+
 use slb_common::{Action::*, Verdict};
 use slb_tests::packets::{Packet, flags};
 
-use super::{balancer::INTERFACE, cases::CASES};
+use super::{
+    balancer::{Balancer, INTERFACE},
+    cases::CASES,
+};
 
 /// A test run takes no frame shorter than an Ethernet header.
 const SHORTEST: usize = 14;
+
+/// Receives a packet cut off at every byte: no piece is forwarded or changed.
+pub(super) fn cut_off_anywhere(balancer: &mut Balancer, packet: &Packet, what: &impl Debug) {
+    let frame = packet.bytes();
+    for length in SHORTEST..frame.len() {
+        let ended = balancer.receive_frame(&frame[..length]);
+        assert_ne!(ended.verdict.action(), Forward, "{what:?}: {length} bytes");
+        assert_eq!(ended.frame, frame[..length], "{what:?}: {length} bytes");
+    }
+}
 
 #[test]
 fn a_first_packet_cut_off_anywhere_opens_nothing() {
@@ -20,13 +35,8 @@ fn a_first_packet_cut_off_anywhere_opens_nothing() {
             for extras in [vec![], extras.clone()] {
                 let packet =
                     Packet { tags: tags.clone(), extras, payload: vec![1; 8], ..case.first() };
-                let frame = packet.bytes();
-                for length in SHORTEST..frame.len() {
-                    let ended = balancer.receive_frame(&frame[..length]);
-                    assert_ne!(ended.verdict.action(), Forward, "{case:?}: {length} bytes");
-                    assert!(balancer.entries().is_empty(), "{case:?}: {length} bytes");
-                    assert_eq!(ended.frame, frame[..length]);
-                }
+                cut_off_anywhere(&mut balancer, &packet, &case);
+                assert!(balancer.entries().is_empty(), "{packet:?}");
             }
         }
         balancer.assert_consistent();
@@ -43,12 +53,8 @@ fn a_packet_of_a_connection_cut_off_anywhere_changes_nothing() {
         let closing = case.to_vip(case.client(1), case.vip(), flags::FIN | flags::ACK);
         let answer = case.reply(case.backend(1), case.client(1), flags::RST);
         for packet in [closing, answer] {
-            let frame = Packet { tags: vec![5], payload: vec![1; 8], ..packet }.bytes();
-            for length in SHORTEST..frame.len() {
-                let ended = balancer.receive_frame(&frame[..length]);
-                assert_ne!(ended.verdict.action(), Forward, "{case:?}: {length} bytes");
-                assert_eq!(ended.frame, frame[..length]);
-            }
+            let packet = Packet { tags: vec![5], payload: vec![1; 8], ..packet };
+            cut_off_anywhere(&mut balancer, &packet, &case);
         }
         assert_eq!(balancer.entry().control, entry.control);
         assert_eq!(balancer.kernel.service_counters(installed.service).unwrap(), counters);

@@ -5,14 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use slb_common::Verdict::{self, *};
 use slb_tests::{
-    icmp::{Told, Trouble, error, network, told},
+    icmp::{Told, Trouble, error, network, quote, told},
     packets::{Packet, flags},
 };
 use slb_userspace::config::model::Family;
 
 use super::{
     balancer::{Action, Balancer, OWN_MAC},
-    cases::{CLIENT_MAC, Case, FRONT_MAC},
+    cases::{CLIENT_MAC, Case, FRONT_MAC, router},
+    icmp_errors::least,
+    truncated::cut_off_anywhere,
     tunnel::{balancer, set_sources, source, tunnelled, tunnels},
 };
 
@@ -53,22 +55,17 @@ impl Connection {
 
     /// Bytes that must be quoted of the outer packet, so that the inner one's ports are there.
     fn least(self) -> usize {
-        usize::from(self.overhead()) + if self.case.family == Family::V4 { 28 } else { 48 }
+        usize::from(self.overhead()) + least(self.case)
     }
 
     fn router(self) -> IpAddr {
-        match Family::of(self.backend) {
-            Family::V4 => IpAddr::from([203, 0, 114, 9]),
-            Family::V6 => "2001:db8:9::9".parse().unwrap(),
-        }
+        router(Family::of(self.backend))
     }
 
     /// An error about a packet, of which so many bytes are quoted.
     fn error(self, packet: &Packet, trouble: Trouble, quoted: usize) -> Packet {
-        let bytes = network(packet);
-        let quote = &bytes[..quoted.min(bytes.len())];
-        let to = source(Family::of(self.backend));
-        Packet { macs: ([2, 0, 0, 0, 1, 1], OWN_MAC), ..error(self.router(), to, trouble, quote) }
+        let (to, quote) = (source(Family::of(self.backend)), quote(packet, quoted));
+        Packet { macs: ([2, 0, 0, 0, 1, 1], OWN_MAC), ..error(self.router(), to, trouble, &quote) }
     }
 
     /// What the client is told if so many bytes of the outer packet were quoted.
@@ -182,8 +179,7 @@ fn an_error_about_a_packet_that_the_balancer_did_not_send_passes_and_is_counted(
         };
         let mut forged = whole.clone();
         forged.outer.as_mut().unwrap().source = other;
-        let bytes = network(&forged);
-        let packet = error(connection.router(), other, trouble, &bytes[..500]);
+        let packet = error(connection.router(), other, trouble, &quote(&forged, 500));
         connection.assert_passes(&mut balancer, &packet);
         // To a backend that is not this connection's.
         let mut forged = whole;
@@ -242,13 +238,7 @@ fn errors_about_tunnels_leave_with_the_tag_of_the_clients_next_hop() {
 fn frames_cut_off_at_every_byte_of_an_error_about_a_tunnel_come_to_no_harm() {
     for (connection, mut balancer) in connected() {
         let packet = connection.error(&connection.outer_packet(), Trouble::TooBig(1400), 200);
-        let bytes = packet.bytes();
-        for length in 14..bytes.len() {
-            let cut = &bytes[..length];
-            let ended = balancer.receive_frame(cut);
-            assert!(!matches!(ended.verdict, Transmitted | Redirected), "{length}");
-            assert!(ended.frame == cut, "{connection:?}, {length}: changed");
-        }
+        cut_off_anywhere(&mut balancer, &packet, &connection);
         let syn =
             connection.case.to_vip(connection.case.client(1), connection.case.vip(), flags::SYN);
         assert_eq!(balancer.receive(&syn).verdict, Redirected, "{connection:?}");

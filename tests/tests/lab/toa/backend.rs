@@ -5,8 +5,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,6 +12,7 @@ use serde_json::Value;
 use slb_tests::lab::{Families, Host, Lab, binary};
 
 use super::client::{Client, MAC};
+use crate::scene::{PATIENCE, within};
 
 /// Whose options are believed, and a sender in each.
 pub(super) const BELIEVED: [(&str, IpAddr); 2] = [
@@ -124,7 +123,7 @@ impl Backend {
     }
 
     pub(super) fn wait_for_accepted(&self, port: u16, count: u64) -> Result<()> {
-        eventually(|| {
+        within(PATIENCE, || {
             ensure!(self.accepted(port)? == count, "not accepted");
             Ok(())
         })
@@ -161,7 +160,7 @@ impl Backend {
     /// The lines of nginx's access log, once there are so many.
     pub(super) fn nginx_log(&self, lines: usize) -> Result<Vec<String>> {
         let path = self.lab.work_dir().join("access.log");
-        eventually(|| {
+        within(PATIENCE, || {
             let log: Vec<String> = fs::read_to_string(&path)?.lines().map(str::to_owned).collect();
             ensure!(log.len() >= lines, "{} lines of {lines}", log.len());
             Ok(log)
@@ -231,7 +230,7 @@ impl Backend {
         let host = self.host();
         let addresses = [host.v4.into(), IpAddr::from(host.v6)];
         let namespace = host.namespace.clone();
-        eventually(|| {
+        within(PATIENCE, || {
             for server in &mut self.servers {
                 if let Some(status) = server.try_wait()? {
                     bail!("a server ended: {status}");
@@ -252,7 +251,7 @@ impl Drop for Backend {
         }
         let _ = self.slb_toa(&["detach"]);
         // A cgroup may be taken for busy a moment after its last process.
-        let _ = eventually(|| Ok(fs::remove_dir(&self.cgroup)?));
+        let _ = within(PATIENCE, || Ok(fs::remove_dir(&self.cgroup)?));
     }
 }
 
@@ -267,17 +266,4 @@ fn cgroup_root() -> Result<PathBuf> {
     let cgroup2 = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"));
     let path = cgroup2.and_then(|line| line.split(' ').nth(1)).context("no cgroup2 is mounted")?;
     Ok(Path::new(path).to_owned())
-}
-
-/// What succeeds within a few seconds.
-pub(super) fn eventually<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    let begun = Instant::now();
-    loop {
-        match attempt() {
-            Err(_) if begun.elapsed() < Duration::from_secs(5) => {
-                thread::sleep(Duration::from_millis(20));
-            }
-            outcome => return outcome,
-        }
-    }
 }

@@ -9,19 +9,17 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use slb_tests::lab::{Host, Server, Service, Slbd, VIP_V4, VIP_V6, tcp_from, udp_from};
 
-use super::{
-    LISTENERS,
-    backend::{Backend, eventually},
-    shown,
+use super::{LISTENERS, backend::Backend, shown};
+use crate::{
+    scene::{PATIENCE, within},
+    seen,
+    segments::DATAPLANE,
 };
-use crate::{scene::PATIENCE, seen};
 
 /// Where the balancer's health checks go.
 const HEALTH: u16 = 8080;
 /// Where the servers of datagrams are.
 const UDP: u16 = 7053;
-const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536\n\
-                         local_addresses = [\"100.64.0.8/30\", \"fd64::8/126\"]";
 
 /// Dropped from the top.
 struct Balanced {
@@ -159,7 +157,7 @@ fn behind_fullnat_servers_of_datagrams_see_local_endpoints_also_with_toa() -> Re
     balanced.backend.attach()?;
     for vip in VIPS {
         // The server is there a moment after it was started.
-        eventually(|| balanced.ask(vip))?;
+        within(PATIENCE, || balanced.ask(vip))?;
         let mut seen = HashSet::new();
         for _ in 0..5 {
             let (client, said) = balanced.ask(vip)?;

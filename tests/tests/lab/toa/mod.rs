@@ -16,7 +16,8 @@ use aya::{
     programs::{loaded_links, loaded_programs},
 };
 
-use self::backend::{BELIEVED, Backend, STRANGERS, eventually};
+use self::backend::{BELIEVED, Backend, STRANGERS};
+use crate::scene::{PATIENCE, within};
 
 /// Listeners: their address, port, and what they take; IPv4 alone, both families, IPv6 alone.
 const LISTENERS: [(&str, u16, &str); 3] =
@@ -234,7 +235,7 @@ fn attaching_again_keeps_the_clients_of_open_connections_and_takes_the_new_netwo
     let mut open = backend.client(from(balancer), port)?;
     open.open()?;
     open.acknowledge(&option(client)?)?;
-    eventually(|| {
+    within(PATIENCE, || {
         ensure!(backend.counted("client_v4")? == 1, "not yet accepted");
         Ok(())
     })?;
@@ -290,7 +291,7 @@ fn detach_leaves_nothing_behind_and_servers_see_the_true_peer_again() -> Result<
     assert_eq!(String::from_utf8_lossy(&detached.stdout), "detached\n");
     assert!(!backend.pin_dir().exists());
     // The kernel frees programs and maps a moment after whoever used them last.
-    eventually(|| {
+    within(PATIENCE, || {
         let left = there(&programs, &links, &maps);
         ensure!(left == 0, "{left} programs, links and maps are left");
         Ok(())

@@ -8,12 +8,22 @@ use crate::cases::{CASES, Case};
 
 /// How packets get to a backend. Tunnels carry each family in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     Nat,
     Direct,
     /// In packets of this family.
     Tunnel(Family),
     FullNat,
+}
+
+impl Mode {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Nat,
+        Self::Direct,
+        Self::Tunnel(Family::V4),
+        Self::Tunnel(Family::V6),
+        Self::FullNat,
+    ];
 }
 
 /// What comes of a connection.
@@ -56,9 +66,9 @@ impl Column {
 
 /// A mode, a family and a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) mode: Mode,
-    pub(super) case: Case,
+pub(crate) struct Row {
+    pub(crate) mode: Mode,
+    pub(crate) case: Case,
 }
 
 /// A row and what comes.
@@ -75,9 +85,14 @@ impl fmt::Display for Cell {
     }
 }
 
+/// Every family and protocol in some modes.
+pub(crate) fn rows_of(modes: &[Mode]) -> impl Iterator<Item = Row> {
+    modes.iter().flat_map(|mode| CASES.map(|case| Row { mode: *mode, case }))
+}
+
 /// Every cell of some modes.
 pub(super) fn cells_of(modes: &[Mode]) -> impl Iterator<Item = Cell> {
-    let rows = modes.iter().flat_map(|mode| CASES.map(|case| Row { mode: *mode, case }));
-    rows.flat_map(|row| Column::ALL.map(|column| Cell { row, column }))
+    rows_of(modes)
+        .flat_map(|row| Column::ALL.map(|column| Cell { row, column }))
         .filter(|cell| cell.column.applies(cell.row.case.protocol))
 }

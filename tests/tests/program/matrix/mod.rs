@@ -10,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use slb_common::{Verdict, connection::state, service::mode};
+use slb_common::{Verdict, connection::state};
 use slb_tests::{
     icmp::Trouble,
     packets::{
@@ -23,11 +23,11 @@ use slb_userspace::config::model::{Family, Protocol};
 use super::{
     balancer::{Action, Balancer, ELSEWHERE, INTERFACE},
     cases::{CLIENT_MAC, hex},
-    full_nat::{local, set_locals},
-    listener::Listener,
-    routes, tunnel,
+    full_nat::local,
+    routes,
 };
-use cells::{Cell, Column, Mode, Row, cells_of};
+use cells::{Cell, Column, cells_of};
+pub(crate) use cells::{Mode, Row, rows_of};
 
 const NAT: &[Mode] = &[Mode::Nat];
 const DIRECT: &[Mode] = &[Mode::Direct];
@@ -267,15 +267,8 @@ impl Scene {
     /// Its backend's next hop wants this tag.
     fn behind(cell: Cell, vlan: u16) -> Self {
         let row = cell.row;
-        let mut listener: Listener = row.listener();
-        listener.backends[0].vlan = vlan;
-        let (mut balancer, _) = Balancer::with(&listener);
-        tunnel::set_sources(&mut balancer);
-        if listener.mode == mode::FULL_NAT {
-            set_locals(&mut balancer, row.case, 1);
-        }
         Self {
-            balancer,
+            balancer: row.balancer(vlan),
             cell,
             row,
             peer: row.case.client(1),

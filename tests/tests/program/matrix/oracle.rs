@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use slb_common::service::mode;
+use slb_common::{Verdict, service::mode};
 use slb_tests::{
     icmp::{Trouble, error, network},
     packets::{Packet, Transport, flags},
@@ -11,13 +11,13 @@ use slb_userspace::config::model::Protocol;
 
 use super::cells::{Mode, Row};
 use crate::{
-    balancer::OWN_MAC,
+    balancer::{Balancer, OWN_MAC},
     cases::{CLIENT_MAC, Case, FRONT_MAC, forwarded},
     direct::directed,
     full_nat,
     listener::Listener,
     tcp_options::{toa, with_options},
-    tunnel::tunnelled,
+    tunnel::{set_sources, tunnelled},
 };
 
 /// What comes, and as what it must leave.
@@ -25,12 +25,12 @@ pub(super) type Pair = (Packet, Packet);
 
 impl Row {
     /// True if replies come by the balancer.
-    pub(super) fn two_sided(self) -> bool {
+    pub(crate) fn two_sided(self) -> bool {
         matches!(self.mode, Mode::Nat | Mode::FullNat)
     }
 
     /// The backend, where the balancer sends to.
-    pub(super) fn backend(self) -> SocketAddr {
+    pub(crate) fn backend(self) -> SocketAddr {
         let Self { mode, case } = self;
         let port = case.vip().port();
         match mode {
@@ -41,7 +41,7 @@ impl Row {
     }
 
     /// A listener with that backend.
-    pub(super) fn listener(self) -> Listener {
+    pub(crate) fn listener(self) -> Listener {
         let mode = match self.mode {
             Mode::Nat => mode::NAT,
             Mode::Direct => mode::DIRECT,
@@ -51,8 +51,33 @@ impl Row {
         Listener { mode, ..Listener::new(self.case.vip(), self.case.protocol, &[self.backend()]) }
     }
 
+    /// A program with that listener, whose backend's next hop wants this tag.
+    pub(crate) fn balancer(self, vlan: u16) -> Balancer {
+        let mut listener = self.listener();
+        listener.backends[0].vlan = vlan;
+        let (mut balancer, _) = Balancer::with(&listener);
+        set_sources(&mut balancer);
+        if self.mode == Mode::FullNat {
+            full_nat::set_locals(&mut balancer, self.case, 1);
+        }
+        balancer
+    }
+
+    /// A program with an open connection of the first client, and whom the backend takes for it.
+    pub(crate) fn established(self) -> (Balancer, SocketAddr) {
+        let mut balancer = self.balancer(0);
+        if self.two_sided() {
+            let peer = full_nat::establish(self.case, &mut balancer);
+            return (balancer, peer);
+        }
+        for packet in [self.case.first(), self.case.next()] {
+            assert_eq!(balancer.receive(&packet).verdict, Verdict::Redirected, "{self:?}");
+        }
+        (balancer, self.case.client(1))
+    }
+
     /// A client's packet as the backend must get it. `peer` is whom it then takes for the client.
-    pub(super) fn to_backend(self, packet: &Packet, peer: SocketAddr) -> Packet {
+    pub(crate) fn to_backend(self, packet: &Packet, peer: SocketAddr) -> Packet {
         match self.mode {
             Mode::Nat => forwarded(packet, self.backend()),
             Mode::Direct => directed(packet),
@@ -74,13 +99,13 @@ impl Row {
     }
 
     /// What the backend sends to its peer.
-    pub(super) fn reply(self, peer: SocketAddr, tcp: u8) -> Packet {
+    pub(crate) fn reply(self, peer: SocketAddr, tcp: u8) -> Packet {
         let own = if self.two_sided() { self.backend() } else { self.case.vip() };
         self.case.reply(own, peer, tcp)
     }
 
     /// A reply as the client must get it.
-    pub(super) fn to_client(self, reply: &Packet) -> Packet {
+    pub(crate) fn to_client(self, reply: &Packet) -> Packet {
         full_nat::answered(reply, self.case.vip(), self.case.client(1))
     }
 
