@@ -1,7 +1,11 @@
 //! NAT of ICMP errors: the quoted packet becomes the one that its sender knows (RFC 5508 section
 //! 4.2), its checksums, as far as they are quoted, and the error's own with it.
 
+mod numbers;
+
 use slb_common::{Verdict, connection::endpoint_address, connection::endpoint_port};
+
+pub use numbers::Numbers;
 
 use super::nat::{self, Rewrite};
 use crate::{
@@ -23,21 +27,6 @@ pub struct Translation<'a, const W: usize> {
     pub numbers: Numbers,
 }
 
-/// What is added to the numbers of a quoted segment.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Numbers {
-    /// To the sequence number, which is always quoted.
-    pub sequence: u32,
-    /// To what it acknowledges.
-    pub acknowledgement: u32,
-}
-
-impl Numbers {
-    /// Both stay.
-    pub const KEPT: Self = Self { sequence: 0, acknowledgement: 0 };
-}
-
 /// A checksum by itself: the quote may end behind it.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -46,19 +35,6 @@ struct Checksum(u16);
 // SAFETY: one integer.
 unsafe impl Header for Checksum {}
 
-/// A sequence or acknowledgement number by itself, likewise.
-#[derive(Clone, Copy)]
-#[cfg_attr(target_arch = "bpf", repr(C))]
-#[cfg_attr(not(target_arch = "bpf"), repr(C, packed))]
-struct Number(u32);
-
-// SAFETY: one integer.
-unsafe impl Header for Number {}
-
-/// Offset of the sequence number in a TCP header.
-const SEQUENCE: u16 = 4;
-/// Offset of what it acknowledges.
-const ACKNOWLEDGEMENT: u16 = 8;
 /// Offset of the checksum in a TCP header.
 const TCP_CHECKSUM: u16 = 16;
 /// Offset of the checksum in a UDP header.
@@ -120,9 +96,7 @@ fn quoted<const W: usize>(
     let mut changed = addresses(ports(Delta::NONE, ends), ends);
     let tcp = quote.protocol == TCP;
     if tcp {
-        let Numbers { sequence, acknowledgement } = translation.numbers;
-        changed = add(changed, frame, quote, SEQUENCE, sequence)?;
-        changed = add(changed, frame, quote, ACKNOWLEDGEMENT, acknowledgement)?;
+        changed = translation.numbers.add(frame, quote, changed)?;
     }
     let mut error = changed;
     let offset = if tcp { TCP_CHECKSUM } else { UDP_CHECKSUM };
@@ -140,28 +114,6 @@ fn quoted<const W: usize>(
         }
     }
     if W == 1 { quoted_v4(frame, quote, ends, error) } else { quoted_v6(frame, quote, ends, error) }
-}
-
-/// Adds to a number of a quoted segment, if it is quoted.
-#[inline(always)]
-fn add(
-    changed: Delta,
-    frame: Frame,
-    quote: &Quote,
-    offset: u16,
-    more: u32,
-) -> Result<Delta, Short> {
-    if more == 0 || usize::from(quote.quoted) < usize::from(offset) + size_of::<Number>() {
-        return Ok(changed);
-    }
-    let place = frame.place::<Number>(usize::from(quote.transport + offset))?;
-    // SAFETY: `place` has checked that the number lies in the frame.
-    unsafe {
-        let before = (*place).0;
-        let after = u32::from_be(before).wrapping_add(more).to_be();
-        (*place).0 = after;
-        Ok(changed.replace32(before, after))
-    }
 }
 
 #[inline(always)]

@@ -238,7 +238,7 @@ fn tags_options_and_extension_headers_around_and_inside_an_error_are_looked_thro
         let trouble = Trouble::TooBig(1400);
         let quote = |packet: Packet| network(&Packet { extras: extras.clone(), ..packet });
         let around = |packet: Packet| Packet { extras: extras.clone(), ..packet };
-        let error = |source, to, quote: &[u8]| around(error(source, to, trouble, &quote));
+        let error = |source, to, quote: &[u8]| around(error(source, to, trouble, quote));
         let before =
             error(router(case.family), case.vip().ip(), &quote(connection.reply_seen_outside()));
         let after = error(
