@@ -15,7 +15,7 @@ use crate::{
     config::model::{Backend, Config, Instance, Listener, XdpMode},
     cookies::Secret,
     drains::{Drains, now_ms},
-    health::{Change, Checker, Target, TargetKey},
+    health::{Change, Checker, Health, Observed, Target, TargetKey},
     maps::Operation,
     network::{ClientHopChange, HopChange, Resolver},
     overlay::Overlay,
@@ -75,9 +75,12 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Notes a backend's health; a change of a target that is gone is of no interest.
+    /// Notes a backend's health. A change of a target that has been taken away meanwhile is of no
+    /// interest, nor may it be when the backend comes back.
     pub(super) fn note_health(&mut self, change: &Change) {
-        self.circumstances.health.insert(change.key.clone(), change.health);
+        if self.checker.checks(&change.key) {
+            self.circumstances.health.insert(change.key.clone(), change.health);
+        }
     }
 
     /// Notes a backend's next hop.
@@ -214,13 +217,25 @@ impl State {
     pub(super) fn with_view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         look(&View {
             config: &self.config,
-            health: &self.checker.snapshot(),
+            health: &in_use(self.checker.snapshot(), &self.circumstances.health),
             unreachable: &self.unreachable(),
             interfaces: self.interfaces.clone(),
             xdp_mode: self.xdp_mode,
             drains: self.drains.left(now_ms()),
         })
     }
+}
+
+/// What is known of the targets, with the health by which the kernel sends to them: a change that
+/// waits for the loop has no effect yet, and who has read of it may rely on that it has.
+fn in_use(
+    mut observed: HashMap<TargetKey, Observed>,
+    applied: &HashMap<TargetKey, Health>,
+) -> HashMap<TargetKey, Observed> {
+    for (key, seen) in &mut observed {
+        seen.health = applied.get(key).copied().unwrap_or(Health::Checking);
+    }
+    observed
 }
 
 /// What is to be checked.
@@ -244,5 +259,40 @@ pub(super) fn target_key(instance: &Instance, listener: &Listener, backend: &Bac
         protocol: listener.protocol,
         port: listener.port,
         backend: backend.endpoint(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{
+        config::model::Protocol,
+        health::{BackendHealth, Thresholds},
+    };
+
+    #[test]
+    fn a_health_that_the_kernel_has_not_been_told_yet_is_told_to_nobody() {
+        let key = |port| TargetKey {
+            instance: "shop".to_owned(),
+            protocol: Protocol::Tcp,
+            port,
+            backend: "10.0.1.11:8080".parse().unwrap(),
+        };
+        let seen = |health| {
+            let thresholds = Thresholds { healthy: 2, unhealthy: 2 };
+            let known = BackendHealth::resumed(health, thresholds, SystemTime::UNIX_EPOCH);
+            known.observed().clone()
+        };
+        let observed = HashMap::from([
+            (key(80), seen(Health::Healthy)),
+            (key(81), seen(Health::Unhealthy)),
+            (key(82), seen(Health::Healthy)),
+        ]);
+        let applied = HashMap::from([(key(80), Health::Healthy), (key(81), Health::Healthy)]);
+        let told = in_use(observed, &applied);
+        let of = |port| told[&key(port)].health;
+        assert_eq!([80, 81, 82].map(of), [Health::Healthy, Health::Healthy, Health::Checking]);
     }
 }
