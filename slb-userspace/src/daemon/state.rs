@@ -217,7 +217,7 @@ impl State {
     pub(super) fn with_view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         look(&View {
             config: &self.config,
-            health: &in_use(self.checker.snapshot(), &self.circumstances.health),
+            health: &in_use(self.checker.snapshot(), &self.circumstances),
             unreachable: &self.unreachable(),
             interfaces: self.interfaces.clone(),
             xdp_mode: self.xdp_mode,
@@ -226,14 +226,19 @@ impl State {
     }
 }
 
-/// What is known of the targets, with the health by which the kernel sends to them: a change that
-/// waits for the loop has no effect yet, and who has read of it may rely on that it has.
+/// What is known of the targets, with the health by which the kernel sends to them: who has read that
+/// a backend is healthy may rely on that it gets its packets. A change that waits for the loop has no
+/// effect yet, and nothing is sent to where the way is not known.
 fn in_use(
     mut observed: HashMap<TargetKey, Observed>,
-    applied: &HashMap<TargetKey, Health>,
+    applied: &Circumstances,
 ) -> HashMap<TargetKey, Observed> {
     for (key, seen) in &mut observed {
-        seen.health = applied.get(key).copied().unwrap_or(Health::Checking);
+        let reached = applied.hops.contains_key(&key.backend.ip());
+        seen.health = match applied.health.get(key) {
+            Some(Health::Healthy | Health::Unchecked) if !reached => Health::Checking,
+            known => known.copied().unwrap_or(Health::Checking),
+        };
     }
     observed
 }
@@ -264,7 +269,7 @@ pub(super) fn target_key(instance: &Instance, listener: &Listener, backend: &Bac
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::{net::SocketAddr, time::SystemTime};
 
     use super::*;
     use crate::{
@@ -273,26 +278,39 @@ mod tests {
     };
 
     #[test]
-    fn a_health_that_the_kernel_has_not_been_told_yet_is_told_to_nobody() {
-        let key = |port| TargetKey {
+    fn a_backend_that_the_kernel_does_not_send_to_yet_is_not_told_to_be_healthy() {
+        let key = |host: u8| TargetKey {
             instance: "shop".to_owned(),
             protocol: Protocol::Tcp,
-            port,
-            backend: "10.0.1.11:8080".parse().unwrap(),
+            port: 80,
+            backend: SocketAddr::from(([10, 0, 1, host], 8080)),
         };
         let seen = |health| {
             let thresholds = Thresholds { healthy: 2, unhealthy: 2 };
             let known = BackendHealth::resumed(health, thresholds, SystemTime::UNIX_EPOCH);
             known.observed().clone()
         };
-        let observed = HashMap::from([
-            (key(80), seen(Health::Healthy)),
-            (key(81), seen(Health::Unhealthy)),
-            (key(82), seen(Health::Healthy)),
-        ]);
-        let applied = HashMap::from([(key(80), Health::Healthy), (key(81), Health::Healthy)]);
+        use Health::{Checking, Healthy, Unhealthy};
+        let mut applied = Circumstances::default();
+        let mut observed = HashMap::new();
+        let cases = [
+            // By the last check, by what the kernel was told, with a next hop; told.
+            (Healthy, Some(Healthy), true, Healthy),
+            (Healthy, Some(Unhealthy), true, Unhealthy),
+            (Unhealthy, Some(Healthy), true, Healthy),
+            (Unhealthy, Some(Unhealthy), false, Unhealthy),
+            (Healthy, Some(Healthy), false, Checking),
+            (Healthy, None, true, Checking),
+        ];
+        for (host, (checked, known, reached, _)) in (1..).zip(cases) {
+            observed.insert(key(host), seen(checked));
+            applied.health.extend(known.map(|health| (key(host), health)));
+            let hop = reached.then(|| (key(host).backend.ip(), NextHop::default()));
+            applied.hops.extend(hop);
+        }
         let told = in_use(observed, &applied);
-        let of = |port| told[&key(port)].health;
-        assert_eq!([80, 81, 82].map(of), [Health::Healthy, Health::Healthy, Health::Checking]);
+        for (host, (.., expected)) in (1..).zip(cases) {
+            assert_eq!(told[&key(host)].health, expected, "case {host}");
+        }
     }
 }
