@@ -65,7 +65,9 @@ impl Listener {
     }
 
     fn text(&self, scheduler: &str, backends: &str) -> String {
-        let closing = "syn_timeout = \"1s\"\nfin_timeout = \"1s\"\ntime_wait_timeout = \"1s\"\n";
+        // A SYN is repeated after a second: its entry has to outlive that, or one connection counts
+        // as two. So has an entry that waits for a client whose machine has other things to do.
+        let closing = "syn_timeout = \"3s\"\nfin_timeout = \"3s\"\ntime_wait_timeout = \"1s\"\n";
         format!(
             "[[instance.listener]]\nprotocol = \"{}\"\nport = {}\nmode = \"{}\"\n\
              scheduler = \"{scheduler}\"\nestablished_timeout = \"10s\"\n{}\
