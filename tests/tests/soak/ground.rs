@@ -170,7 +170,11 @@ impl Ground {
     }
 
     pub(crate) fn restart(&mut self, backend: &str) -> Result<()> {
-        self.servers.iter_mut().filter(|one| one.name() == backend).try_for_each(Server::restart)
+        // What answers checks comes last: a backend that has just been added is used after the first
+        // good one, and its other servers have to be there by then.
+        let mut own: Vec<_> = self.servers.iter_mut().filter(|one| one.name() == backend).collect();
+        own.sort_by_key(|one| one.address().port() == HEALTH);
+        own.into_iter().try_for_each(Server::restart)
     }
 
     /// Whether a backend is left in every listener when one dies: the first two are always there.
