@@ -9,10 +9,13 @@ use crate::{
     connections::{
         line::Line,
         lookup::{Entry, at},
+        sight,
         store::{Key, Side, Store},
         tcp_state::{reopens, tcp},
     },
-    handover, local_ports,
+    handover,
+    hops::IfFailed,
+    local_ports,
     maps::Maps,
     one_packet,
     packet::Step,
@@ -91,8 +94,17 @@ pub fn note_completed<const W: usize>(packet: &Packet<W>, side: Side, entry: &En
     }
 }
 
-/// True for a datagram whose flow goes to a backend that has failed: it is opened anew.
+/// A failed backend is left by datagrams, and by SYNs where [`sight::may_leave`] says so: they are
+/// opened anew.
 #[inline(always)]
-pub fn leaves<const W: usize>(packet: &Packet<W>, entry: &Entry<W>) -> bool {
-    packet.network.protocol == UDP && Store::<W>::left(Maps, entry.seen)
+pub fn if_failed<const W: usize, const RARE: bool>(
+    packet: &Packet<W>,
+    entry: &Entry<W>,
+    look: Look,
+) -> IfFailed {
+    let opens = packet.network.protocol == UDP
+        || RARE
+            && packet.ports.flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+            && sight::may_leave(entry.control.state(), entry.translation.mode());
+    if look == Look::First && opens { IfFailed::Leaves } else { IfFailed::Stays }
 }

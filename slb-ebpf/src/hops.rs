@@ -1,17 +1,39 @@
 //! The next hop of a connection's packet.
 
 use aya_ebpf::programs::XdpContext;
-use slb_common::{Verdict, connection::endpoint_address, next_hop::NextHop, service::mode};
+use slb_common::{
+    Verdict,
+    connection::endpoint_address,
+    next_hop::NextHop,
+    service::{BACKEND_DOWN, mode},
+};
 
 use crate::{
     connections::lookup::Entry, forward::tunnel, handover, maps::backend_of, neighbours,
-    packet::Step,
+    packet::Step, pipeline::Look,
 };
+
+/// What a packet does whose entry's backend has failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum IfFailed {
+    /// It goes there.
+    Stays,
+    /// It goes the slow path, to another one.
+    Leaves,
+}
 
 /// The next hop to a connection's backend, for a packet of this length.
 #[inline(always)]
-pub fn backend<const W: usize>(entry: &Entry<W>, length: u32, hop: &mut NextHop) -> Step<()> {
+pub fn backend<const W: usize>(
+    entry: &Entry<W>,
+    length: u32,
+    if_failed: IfFailed,
+    hop: &mut NextHop,
+) -> Step<()> {
     let backend = backend_of(entry.seen.slot()).ok_or(Verdict::DropInternal)?;
+    if if_failed == IfFailed::Leaves && backend.flags & BACKEND_DOWN != 0 {
+        return Err(handover::open(Look::First));
+    }
     // The slot has another owner by now, whom the connection never met.
     if backend.generation != entry.seen.generation() {
         return Err(Verdict::DropNoBackend);

@@ -146,10 +146,10 @@ fn balance<const W: usize, const RARE: bool>(
     bandwidth::pass(entry.service(), side, bytes)?;
     let mut hop = NextHop::default();
     match side {
-        Side::Vip if look == Look::First && entries::leaves(packet, &entry) => {
-            return Err(handover::open(Look::First));
+        Side::Vip => {
+            let if_failed = entries::if_failed::<W, RARE>(packet, &entry, look);
+            hops::backend(&entry, packet.network.length, if_failed, &mut hop)?;
         }
-        Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
         Side::Backend => hops::client(context, &entry, packet.network.length, &mut hop)?,
     }
     if RARE && packet.network.fragment.first() {

@@ -119,15 +119,25 @@ impl Reconciler {
         self.resting.retain(|(since, _)| since.elapsed() < REST);
         let resting: Vec<(u32, u32)> = self.resting.iter().map(|(_, stretch)| *stretch).collect();
         let plan = diff::diff(&self.applied, &desired, hops, self.room, &resting, tick())?;
+        let mut replies = one_packet::replies(&self.applied, &self.services);
         // Before the writes: should one fail, what has been written already is not taken for
         // something that nobody wants.
         self.services = plan.services.into_iter().zip(desired).collect();
         self.unused.retain_unwanted(&self.applied, &self.services);
-        for operation in &plan.operations {
+        let (existing, leading) = diff::split(&plan.operations);
+        for operation in existing {
             self.write(operation)?;
         }
+        // The new backends are there and get nothing yet: their replies are known before they answer,
+        // those of the former services as long as these may draw.
+        let wanted = one_packet::replies(&self.applied, &self.services);
+        replies.extend(&wanted);
+        self.kernel.set_replies(&replies)?;
         self.kernel.templates.set_shared(&shared_backends(&self.applied, &self.services))?;
-        self.kernel.set_replies(&one_packet::replies(&self.applied, &self.services))?;
+        for operation in leading {
+            self.write(operation)?;
+        }
+        self.kernel.set_replies(&wanted)?;
         Ok(plan.operations)
     }
 

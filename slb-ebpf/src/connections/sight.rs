@@ -82,7 +82,8 @@ pub fn sight<const W: usize, S: Store<W>>(
                 }
                 let over = reopens(control.state())
                     || line.expired(store, control, now)
-                    || is_udp(control.state()) && store.left(line.seen());
+                    || may_leave(control.state(), line.translation().mode())
+                        && store.left(line.seen());
                 if !over {
                     return Sighting(if same { EXISTS } else { TUPLE_IN_USE });
                 }
@@ -103,10 +104,12 @@ pub fn sight<const W: usize, S: Store<W>>(
     Sighting(entries << 8 | best << 16 | best_way << 24)
 }
 
-/// True for the states of UDP flows.
+/// True if what opens a connection finds another backend when the entry's has failed: a UDP flow, and
+/// a handshake that nobody has answered. Where no replies are seen, also an established connection: its
+/// backend may have reset it unseen, and the client is on the same ports again.
 #[inline(always)]
-const fn is_udp(now: u8) -> bool {
-    now == state::UDP_NEW || now == state::UDP_SEEN
+pub const fn may_leave(now: u8, mode: u8) -> bool {
+    now != state::ESTABLISHED || mode::one_sided(mode)
 }
 
 /// True if a line's connection and the new one would be one and the same at the backend: only nat

@@ -24,7 +24,8 @@ pub trait Store<const W: usize>: Copy {
     fn seed(self) -> &'static Seed;
     /// Ticks after which an entry of a service in this state has expired; `None`: it is gone.
     fn timeout(self, service: u16, state: u8) -> Option<u32>;
-    /// True if the backend of an entry has failed: UDP flows leave it with their next packet.
+    /// True if the backend of an entry has failed: UDP flows leave it with their next packet, TCP
+    /// connections that are not established with the client's next SYN.
     fn left(self, seen: Seen) -> bool;
 
     /// Finds the line of a key: [`locate`], by whatever call the surroundings want.

@@ -17,7 +17,8 @@ use crate::{
     entries,
     forward::{error::Numbers, toa},
     headers::Udp,
-    hops, local_ports, maps,
+    hops::{self, IfFailed},
+    local_ports, maps,
     packet::{Frame, Short, Step},
     parse::{
         self, Addresses, Network, TCP,
@@ -128,7 +129,7 @@ fn decide<const W: usize>(
 ) -> Step<()> {
     let mut hop = NextHop::default();
     match side {
-        Side::Vip => hops::backend(entry, u32::from(errand.length), &mut hop)?,
+        Side::Vip => hops::backend(entry, u32::from(errand.length), IfFailed::Stays, &mut hop)?,
         Side::Backend => hops::client(context, entry, u32::from(errand.length), &mut hop)?,
     }
     errand.hop = hop;

@@ -113,7 +113,7 @@ pub struct BackendStatus {
     pub weight: u16,
     /// Whether it is used always or only without usable primaries.
     pub role: Role,
-    /// What the health check knows.
+    /// What the health check knows, as far as the data plane goes by it already.
     pub health: Health,
     /// What the last check said, in words; empty before the first.
     pub health_reason: String,
@@ -155,7 +155,7 @@ pub enum Health {
     Healthy,
     /// It does not.
     Unhealthy,
-    /// No result yet.
+    /// No result yet, or packets do not find the way there: `health_reason` says why.
     Checking,
     /// Nobody asks.
     Unchecked,

@@ -28,14 +28,19 @@ pub(super) fn secret(config: &Config, kernel: &Kernel) -> anyhow::Result<Secret>
     Ok(Secret(bpf::pins::random()?))
 }
 
+/// Gives the program the keys of this time.
+pub(super) fn renew_keys(secret: &Secret, kernel: &Kernel) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let keys = secret.keys(now.as_secs());
+    if kernel.cookie_keys() != keys {
+        kernel.set_cookie_keys(&keys);
+    }
+}
+
 impl State {
-    /// Gives the program the keys of this time.
+    /// The same, every second.
     pub(super) fn renew_cookie_keys(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let keys = self.secret.keys(now.as_secs());
-        if self.reconciler.kernel().cookie_keys() != keys {
-            self.reconciler.kernel().set_cookie_keys(&keys);
-        }
+        renew_keys(&self.secret, self.reconciler.kernel());
     }
 
     /// Tells of VIPs whose defence has begun or ended.

@@ -12,6 +12,7 @@ use crate::{
         links::{LinkTable, XdpPlace},
         vips,
     },
+    reconciler::Reconciler,
 };
 
 /// How often the host is looked at without any news.
@@ -59,6 +60,27 @@ pub(super) fn own_interfaces(config: &Config, links: &LinkTable) -> HashSet<u32>
         .collect()
 }
 
+/// The program knows the host. It may run on no interface before: it would send replies to clients
+/// on VLANs out of interfaces that XDP cannot send from.
+pub(super) struct Told(());
+
+/// Tells the program by what interfaces frames for VLANs leave, and by which addresses the host is
+/// known: no daemon adopts the maps that say so.
+pub(super) async fn tell(reconciler: &mut Reconciler, config: &Config, links: &LinkTable) -> Told {
+    if let Err(error) = reconciler.set_vlan_egress(&links.vlan_egress()) {
+        tracing::error!("VLAN interfaces of clients: {error}");
+    }
+    let vips = config.instances.iter().flat_map(|instance| instance.vips.iter().copied());
+    let told = match network::own::addresses(links, &vips.collect()).await {
+        Ok(own) => reconciler.set_own_addresses(&own).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = told {
+        tracing::error!("the host's own addresses: {error}");
+    }
+    Told(())
+}
+
 impl State {
     /// Looks at the interfaces and puts VIPs where they belong; returns what is wrong. Nothing is
     /// done where all is as it should be.
@@ -66,8 +88,8 @@ impl State {
         let mut problems = Vec::new();
         match links().await {
             Ok(links) => {
+                tell(&mut self.reconciler, &self.config, &links).await;
                 self.look_at(&links);
-                self.name_itself(&links).await;
                 problems.extend(self.follow_tunnel_sources(&links).await);
             }
             Err(error) => problems.push(error.to_string()),
@@ -89,26 +111,11 @@ impl State {
 
     fn look_at(&mut self, links: &LinkTable) {
         (self.interfaces, self.xdp_mode) = attached(&self.config, links);
-        if let Err(error) = self.reconciler.set_vlan_egress(&links.vlan_egress()) {
-            tracing::error!("VLAN interfaces of clients: {error}");
-        }
         let own = own_interfaces(&self.config, links);
         if own != self.own_interfaces {
             self.own_interfaces = own;
             self.sort_hops();
             self.reconcile_or_log();
-        }
-    }
-
-    /// Tells the program by which addresses the host is known on its interfaces.
-    async fn name_itself(&mut self, links: &LinkTable) {
-        let vips = self.config.instances.iter().flat_map(|instance| instance.vips.iter().copied());
-        let told = match network::own::addresses(links, &vips.collect()).await {
-            Ok(own) => self.reconciler.set_own_addresses(&own).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = told {
-            tracing::error!("the host's own addresses: {error}");
         }
     }
 

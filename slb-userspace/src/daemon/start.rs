@@ -119,11 +119,13 @@ impl Start<'_> {
         // Before any service that needs them.
         let locals = reconciler.set_locals(&configured.dataplane.local_addresses);
         let secret = floods::secret(&configured, reconciler.kernel())?;
+        floods::renew_keys(&secret, reconciler.kernel());
         let desired = desired(&config, &circumstances);
         let ramps = Ramps::standing(&desired);
         reconciler.apply(desired, &circumstances.hops).context("the first plan")?;
         let stages = reconciler.object().pin_stages(pins)?;
-        attach_all(&mut reconciler, &configured, &links, pins)?;
+        let told = host::tell(&mut reconciler, &config, &links).await;
+        attach_all(&mut reconciler, &configured, &links, pins, &told)?;
         forget_stages(pins, &stages)?;
         detach_others(pins, &configured)?;
         let (interfaces, xdp_mode) = host::attached(&configured, &host::links().await?);
@@ -155,19 +157,19 @@ impl Start<'_> {
             host_problems: Vec::new(),
             _lock: lock,
         };
-        state.renew_cookie_keys();
         state.follow_drains();
         state.follow_config().await;
         Ok(state)
     }
 }
 
-/// Attaches XDP to every configured interface.
+/// Attaches XDP to every configured interface, once the program knows all it needs.
 fn attach_all(
     reconciler: &mut Reconciler,
     config: &Config,
     links: &LinkTable,
     pins: &Pins,
+    _told: &host::Told,
 ) -> Result<(), bpf::Error> {
     let mode = config.dataplane.xdp_mode;
     config.dataplane.interfaces.iter().try_for_each(|name| {

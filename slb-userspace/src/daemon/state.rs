@@ -15,7 +15,7 @@ use crate::{
     config::model::{Backend, Config, Instance, Listener, XdpMode},
     cookies::Secret,
     drains::{Drains, now_ms},
-    health::{Change, Checker, Target, TargetKey},
+    health::{Change, Checker, Health, Observed, Target, TargetKey},
     maps::Operation,
     network::{ClientHopChange, HopChange, Resolver},
     overlay::Overlay,
@@ -75,9 +75,12 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Notes a backend's health; a change of a target that is gone is of no interest.
+    /// Notes a backend's health. A change of a target that has been taken away meanwhile is of no
+    /// interest, nor may it be when the backend comes back.
     pub(super) fn note_health(&mut self, change: &Change) {
-        self.circumstances.health.insert(change.key.clone(), change.health);
+        if self.checker.checks(&change.key) {
+            self.circumstances.health.insert(change.key.clone(), change.health);
+        }
     }
 
     /// Notes a backend's next hop.
@@ -214,13 +217,30 @@ impl State {
     pub(super) fn with_view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         look(&View {
             config: &self.config,
-            health: &self.checker.snapshot(),
+            health: &in_use(self.checker.snapshot(), &self.circumstances),
             unreachable: &self.unreachable(),
             interfaces: self.interfaces.clone(),
             xdp_mode: self.xdp_mode,
             drains: self.drains.left(now_ms()),
         })
     }
+}
+
+/// What is known of the targets, with the health by which the kernel sends to them: who has read that
+/// a backend is healthy may rely on that it gets its packets. A change that waits for the loop has no
+/// effect yet, and nothing is sent to where the way is not known.
+fn in_use(
+    mut observed: HashMap<TargetKey, Observed>,
+    applied: &Circumstances,
+) -> HashMap<TargetKey, Observed> {
+    for (key, seen) in &mut observed {
+        let reached = applied.hops.contains_key(&key.backend.ip());
+        seen.health = match applied.health.get(key) {
+            Some(Health::Healthy | Health::Unchecked) if !reached => Health::Checking,
+            known => known.copied().unwrap_or(Health::Checking),
+        };
+    }
+    observed
 }
 
 /// What is to be checked.
@@ -244,5 +264,53 @@ pub(super) fn target_key(instance: &Instance, listener: &Listener, backend: &Bac
         protocol: listener.protocol,
         port: listener.port,
         backend: backend.endpoint(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, time::SystemTime};
+
+    use super::*;
+    use crate::{
+        config::model::Protocol,
+        health::{BackendHealth, Thresholds},
+    };
+
+    #[test]
+    fn a_backend_that_the_kernel_does_not_send_to_yet_is_not_told_to_be_healthy() {
+        let key = |host: u8| TargetKey {
+            instance: "shop".to_owned(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            backend: SocketAddr::from(([10, 0, 1, host], 8080)),
+        };
+        let seen = |health| {
+            let thresholds = Thresholds { healthy: 2, unhealthy: 2 };
+            let known = BackendHealth::resumed(health, thresholds, SystemTime::UNIX_EPOCH);
+            known.observed().clone()
+        };
+        use Health::{Checking, Healthy, Unhealthy};
+        let mut applied = Circumstances::default();
+        let mut observed = HashMap::new();
+        let cases = [
+            // By the last check, by what the kernel was told, with a next hop; told.
+            (Healthy, Some(Healthy), true, Healthy),
+            (Healthy, Some(Unhealthy), true, Unhealthy),
+            (Unhealthy, Some(Healthy), true, Healthy),
+            (Unhealthy, Some(Unhealthy), false, Unhealthy),
+            (Healthy, Some(Healthy), false, Checking),
+            (Healthy, None, true, Checking),
+        ];
+        for (host, (checked, known, reached, _)) in (1..).zip(cases) {
+            observed.insert(key(host), seen(checked));
+            applied.health.extend(known.map(|health| (key(host), health)));
+            let hop = reached.then(|| (key(host).backend.ip(), NextHop::default()));
+            applied.hops.extend(hop);
+        }
+        let told = in_use(observed, &applied);
+        for (host, (.., expected)) in (1..).zip(cases) {
+            assert_eq!(told[&key(host)].health, expected, "case {host}");
+        }
     }
 }

@@ -93,6 +93,11 @@ impl Checker {
         self.last_known.clear();
     }
 
+    /// True for a target that is checked now.
+    pub fn checks(&self, target: &TargetKey) -> bool {
+        self.running.contains_key(target)
+    }
+
     /// What is known about every target now.
     pub fn snapshot(&self) -> HashMap<TargetKey, Observed> {
         self.observations.snapshot()

@@ -380,6 +380,14 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// The writes of what is to exist, and those that lead there, from the first on.
+pub fn split(operations: &[Operation]) -> (&[Operation], &[Operation]) {
+    let leads = |operation: &Operation| {
+        matches!(operation, Operation::SetService { .. } | Operation::Lead { .. })
+    };
+    operations.split_at(operations.iter().position(leads).unwrap_or(operations.len()))
+}
+
 fn slots(applied: &Applied) -> HashMap<(u16, SocketAddr), u32> {
     let named = |(slot, backend): (&u32, &super::applied::AppliedBackend)| {
         ((backend.backend.service, backend.endpoint), *slot)

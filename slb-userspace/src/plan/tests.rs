@@ -22,7 +22,7 @@ use self::world::{HOP, SMALL, World, service};
 use super::{
     applied::Applied,
     desired::{DesiredBackend, DesiredService},
-    diff::{NoRoom, diff},
+    diff::{NoRoom, diff, split},
 };
 use crate::{config::model::Scheduler, maps::operation::Operation};
 
@@ -312,7 +312,14 @@ proptest! {
     ) {
         let mut world = World::default();
         for (desired, fate) in wishes {
-            world.carry_out(&desired);
+            let plan = world.carry_out(&desired);
+            // In between, the reconciler tells whose replies are whose.
+            let (existing, leading) = split(&plan.operations);
+            let leads = |one: &Operation| {
+                matches!(one, Operation::SetService { .. } | Operation::Lead { .. })
+            };
+            let makes = |one: &Operation| matches!(one, Operation::SetBackend { .. });
+            prop_assert!(!existing.iter().any(leads) && !leading.iter().any(makes));
             match fate {
                 Fate::Drained => {
                     world.sweep(&[]);

@@ -3,17 +3,21 @@
 use slb_common::{
     Verdict::*,
     connection::state,
-    service::{Ring, scheduler},
+    service::{Ring, mode, scheduler},
 };
-use slb_tests::packets::{
-    BACKEND_START, CLIENT_START, Packet, endpoints,
-    flags::{ACK, FIN, PSH, RST, SYN},
+use slb_tests::{
+    packets::{
+        BACKEND_START, CLIENT_START, Packet, endpoints,
+        flags::{ACK, FIN, PSH, RST, SYN},
+    },
+    program::modes,
 };
 use slb_userspace::config::model::Protocol;
 
 use super::{
     balancer::Balancer,
     cases::{CASES, Case, TCP_CASES},
+    listener::{Installed, Listener},
 };
 
 /// The client's first byte of data, and the backend's.
@@ -215,5 +219,75 @@ fn a_datagrams_flow_without_any_backend_waits_for_the_one_it_had() {
         balancer.set_service(installed.service, &listener, ring);
         assert_eq!(balancer.receive(&case.next()).verdict, Redirected);
         assert_eq!(state::name(balancer.entry().control.state()), "udp");
+    }
+}
+
+/// The first of two backends fails, and new connections go to the second.
+fn fail_the_first(balancer: &mut Balancer, listener: &mut Listener, installed: &Installed) {
+    listener.backends[0].failed = true;
+    balancer.set_backend(installed.slots[0], installed.service, &listener.backends[0]);
+    let ring = balancer.ring(scheduler::ROUND_ROBIN, vec![installed.slots[1]]);
+    balancer.set_service(installed.service, listener, ring);
+}
+
+/// A program with two backends in a mode, and what it was made of.
+fn in_mode(case: Case, mode: u8) -> (Balancer, Listener, Installed) {
+    let listener = match mode {
+        mode::DIRECT | mode::TUNNEL => modes::one_sided(case, mode, 2),
+        _ => Listener { mode, ..case.listener(2) },
+    };
+    let (mut balancer, installed) = Balancer::with(&listener);
+    modes::set_sources(&mut balancer);
+    modes::set_locals(&mut balancer, case, 1);
+    (balancer, listener, installed)
+}
+
+const MODES: [u8; 4] = [mode::NAT, mode::DIRECT, mode::TUNNEL, mode::FULL_NAT];
+
+#[test]
+fn a_repeated_syn_goes_elsewhere_when_the_backend_has_failed_before_it_answered() {
+    for (case, mode) in TCP_CASES.into_iter().flat_map(|case| MODES.map(|mode| (case, mode))) {
+        let (mut balancer, mut listener, installed) = in_mode(case, mode);
+        forward(&mut balancer, &case.first());
+        assert_eq!(balancer.entry().seen.slot(), installed.slots[0]);
+        fail_the_first(&mut balancer, &mut listener, &installed);
+        for _ in 0..3 {
+            forward(&mut balancer, &case.first());
+            let entry = balancer.entry();
+            assert_eq!(entry.seen.slot(), installed.slots[1], "{case:?} {mode}");
+            assert_eq!(state::name(entry.control.state()), "syn-received");
+            balancer.assert_consistent();
+        }
+    }
+}
+
+#[test]
+fn a_connection_of_a_failed_backend_goes_on_and_gives_way_to_a_syn_where_no_reset_is_seen() {
+    for (case, mode) in TCP_CASES.into_iter().flat_map(|case| MODES.map(|mode| (case, mode))) {
+        let (mut balancer, mut listener, installed) = in_mode(case, mode);
+        forward(&mut balancer, &case.first());
+        if mode == mode::NAT || mode == mode::FULL_NAT {
+            let local = match mode {
+                mode::FULL_NAT => endpoints(&balancer.receive(&case.first()).frame).0,
+                _ => case.client(1),
+            };
+            forward(&mut balancer, &case.reply(case.backend(1), local, SYN | ACK));
+        }
+        forward(&mut balancer, &from_client(case, ACK, CLIENT, BACKEND, 0));
+        assert_eq!(state::name(balancer.entry().control.state()), "established");
+        fail_the_first(&mut balancer, &mut listener, &installed);
+        forward(&mut balancer, &from_client(case, ACK | PSH, CLIENT, BACKEND, 10));
+        assert_eq!(balancer.entry().seen.slot(), installed.slots[0], "{case:?} {mode}");
+        assert_eq!(state::name(balancer.entry().control.state()), "established");
+        // The client is on the same ports again, or somebody says so.
+        forward(&mut balancer, &from_client(case, SYN, CLIENT ^ 1 << 31, 0, 0));
+        let (slot, now) = match mode {
+            mode::DIRECT | mode::TUNNEL => (installed.slots[1], "syn-received"),
+            _ => (installed.slots[0], "established"),
+        };
+        let entry = balancer.entry();
+        assert_eq!(entry.seen.slot(), slot, "{case:?} {mode}");
+        assert_eq!(state::name(entry.control.state()), now, "{case:?} {mode}");
+        balancer.assert_consistent();
     }
 }

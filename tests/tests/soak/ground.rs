@@ -65,7 +65,9 @@ impl Listener {
     }
 
     fn text(&self, scheduler: &str, backends: &str) -> String {
-        let closing = "syn_timeout = \"1s\"\nfin_timeout = \"1s\"\ntime_wait_timeout = \"1s\"\n";
+        // A SYN is repeated after a second: its entry has to outlive that, or one connection counts
+        // as two. So has an entry that waits for a client whose machine has other things to do.
+        let closing = "syn_timeout = \"3s\"\nfin_timeout = \"3s\"\ntime_wait_timeout = \"1s\"\n";
         format!(
             "[[instance.listener]]\nprotocol = \"{}\"\nport = {}\nmode = \"{}\"\n\
              scheduler = \"{scheduler}\"\nestablished_timeout = \"10s\"\n{}\
@@ -168,7 +170,11 @@ impl Ground {
     }
 
     pub(crate) fn restart(&mut self, backend: &str) -> Result<()> {
-        self.servers.iter_mut().filter(|one| one.name() == backend).try_for_each(Server::restart)
+        // What answers checks comes last: a backend that has just been added is used after the first
+        // good one, and its other servers have to be there by then.
+        let mut own: Vec<_> = self.servers.iter_mut().filter(|one| one.name() == backend).collect();
+        own.sort_by_key(|one| one.address().port() == HEALTH);
+        own.into_iter().try_for_each(Server::restart)
     }
 
     /// Whether a backend is left in every listener when one dies: the first two are always there.

@@ -24,10 +24,17 @@ impl Counted {
         for listener in &LISTENERS {
             let (protocol, port) = (listener.protocol, listener.port);
             // Writing to a string cannot fail.
-            let _ = write!(counters, "counter sent-{port} {{ }}\ncounter received-{port} {{ }}\n");
+            let _ = write!(
+                counters,
+                "counter sent-{port} {{ }}\ncounter received-{port} {{ }}\ncounter syns-{port} {{ }}\n"
+            );
             for vip in [format!("ip daddr {VIP_V4}"), format!("ip6 daddr {VIP_V6}")] {
                 let _ =
                     writeln!(sent, "{vip} {protocol} dport {port} counter name \"sent-{port}\"");
+                if protocol == "tcp" {
+                    let syn = format!("tcp dport {port} tcp flags & (syn | ack) == syn");
+                    let _ = writeln!(sent, "{vip} {syn} counter name \"syns-{port}\"");
+                }
                 let back = vip.replace("daddr", "saddr");
                 let _ = writeln!(
                     received,
@@ -46,14 +53,20 @@ impl Counted {
 
     /// What a listener's port was sent, and what came from there.
     pub(crate) fn at(&self, port: u16) -> Result<(Count, Count)> {
+        Ok((self.read(&format!("sent-{port}"))?, self.read(&format!("received-{port}"))?))
+    }
+
+    /// SYNs that a listener's port was sent, repeated ones too.
+    pub(crate) fn syns(&self, port: u16) -> Result<u64> {
+        Ok(self.read(&format!("syns-{port}"))?.packets)
+    }
+
+    fn read(&self, name: &str) -> Result<Count> {
         let list: Value =
             serde_json::from_str(&self.0.output("nft", &["-j", "list", "counters"])?)?;
-        let read = |name: String| {
-            let all = seen::array(&list["nftables"]).map(|one| &one["counter"]);
-            let counter = { all }.find(|one| one["name"] == name).with_context(|| name.clone())?;
-            let number = |what| seen::number(counter, what);
-            anyhow::Ok(Count { packets: number("packets"), bytes: number("bytes") })
-        };
-        Ok((read(format!("sent-{port}"))?, read(format!("received-{port}"))?))
+        let mut all = seen::array(&list["nftables"]).map(|one| &one["counter"]);
+        let counter = all.find(|one| one["name"] == name).with_context(|| name.to_owned())?;
+        let number = |what| seen::number(counter, what);
+        Ok(Count { packets: number("packets"), bytes: number("bytes") })
     }
 }
