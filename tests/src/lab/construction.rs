@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{
@@ -87,7 +87,9 @@ fn outside(lab: &str, balancer: &Namespace, wanted: &LabBuilder) -> Result<Host>
     let namespace = Namespace::create(&format!("{lab}-outside"))?;
     without_address_detection(&namespace)?;
     let here = End { namespace: balancer, interface: "eth2" };
-    links::wire(&here, &End { namespace: &namespace, interface: "eth0" }, wanted.mtu)?;
+    let there = End { namespace: &namespace, interface: "eth0" };
+    let processors = aya::util::nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
+    links::wide_wire(&here, &there, wanted.mtu, processors)?;
     let (v4, v6) = (Net::Outside.v4(NUMBER), Net::Outside.v6(NUMBER));
     let host = Host { name: "outside".to_owned(), namespace, v4, v6 };
     address_host(&host, NUMBER, wanted.families, Net::Outside)?;

@@ -24,12 +24,16 @@ use crate::packets::{Mac, Packet, Transport, flags};
 
 /// Frames that the kernel runs the program on at once.
 const BATCH: u32 = 64;
+/// Both ends of the wire, in the namespaces of the host outside and of the balancer.
+const HERE: &str = "eth0";
+const THERE: &str = "eth2";
 /// What Linux offers in a SYN: MSS 1460, SACK, timestamps, window scale 7.
 const OPTIONS: [u8; 20] = [2, 4, 5, 180, 4, 2, 8, 10, 0, 1, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
 
 /// The programs of a flood, on the host outside of a lab.
 pub struct Flooder {
     outside: Host,
+    balancer: Namespace,
     ebpf: Ebpf,
     spoofed: Mapping<Spoofed>,
     answered: Mapping<Answered>,
@@ -50,9 +54,10 @@ impl Flooder {
             program(&mut ebpf, name)?.load().with_context(|| name.to_owned())?;
         }
         let absorb = program(&mut ebpf, "absorb")?;
-        outside.namespace.run(|| absorb.attach("eth0", XdpMode::Driver))??;
+        outside.namespace.run(|| absorb.attach(HERE, XdpMode::Driver))??;
         Ok(Self {
-            macs: (mac(&outside.namespace, "eth0")?, mac(&lab.balancer, "eth2")?),
+            macs: (mac(&outside.namespace, HERE)?, mac(&lab.balancer, THERE)?),
+            balancer: lab.balancer.clone(),
             spoofed: mapping(&ebpf, "SPOOFED")?,
             answered: mapping(&ebpf, "ANSWERED")?,
             outside,
@@ -60,24 +65,36 @@ impl Flooder {
         })
     }
 
-    /// Sends so many SYNs, each of another client; returns when the last is under way.
+    /// Sends SYNs, each of another client, until so many have come to the balancer. Those that the
+    /// wire has no room for are made up for.
     ///
     /// # Errors
     /// The kernel's.
     pub fn send(&mut self, to: SocketAddr, syns: u32) -> Result<()> {
+        let wanted = self.carried()? + u64::from(syns);
+        loop {
+            match wanted.saturating_sub(self.carried()?) {
+                0 => return Ok(()),
+                missing => self.make(to, u32::try_from(missing)?)?,
+            }
+        }
+    }
+
+    /// Makes so many SYNs and sends them.
+    fn make(&mut self, to: SocketAddr, syns: u32) -> Result<()> {
         let frame = self.frame(to);
-        let before = self.spoofed.get(0).made;
         let mut words = [0; SPOOFED_WORDS];
         let (fours, rest) = frame.as_chunks::<4>();
         assert!(rest.is_empty() && fours.len() <= words.len(), "a SYN of {} bytes", frame.len());
         words.iter_mut().zip(fours).for_each(|(word, four)| *word = u32::from_ne_bytes(*four));
-        self.spoofed.set(0, &Spoofed { words, made: before });
+        let made = self.spoofed.get(0).made;
+        self.spoofed.set(0, &Spoofed { words, made });
 
         let name = if to.is_ipv4() { "spoofed_v4" } else { "spoofed_v6" };
         let program = program(&mut self.ebpf, name)?;
         self.outside.namespace.run(|| -> Result<()> {
             // struct xdp_md: data, data_end, data_meta, ingress and queue, egress.
-            let context = [0, frame.len() as u32, 0, if_nametoindex("eth0")?, 0, 0];
+            let context = [0, frame.len() as u32, 0, if_nametoindex(HERE)?, 0, 0];
             let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
             program.test_run(TestRunOptions {
                 data_in: Some(&frame),
@@ -87,10 +104,20 @@ impl Flooder {
                 ..TestRunOptions::default()
             })?;
             Ok(())
-        })??;
-        let made = self.spoofed.get(0).made - before;
-        ensure!(made == u64::from(syns), "{made} of {syns} SYNs were made");
-        Ok(())
+        })?
+    }
+
+    /// SYNs that the wire took so far: they come to the balancer, as the kernel counts them.
+    fn carried(&self) -> Result<u64> {
+        statistic(&self.outside.namespace, HERE, "_xdp_xmit")
+    }
+
+    /// What the balancer has sent back out of its third arm for which the wire had no room.
+    ///
+    /// # Errors
+    /// There is no such count.
+    pub fn lost_on_the_way_back(&self) -> Result<u64> {
+        statistic(&self.balancer, THERE, "_xdp_tx_errors")
     }
 
     /// What came for the clients so far.
@@ -126,6 +153,18 @@ where
         Some(Map::Array(map)) => Ok(Mapping::new(map.fd().as_fd(), 1, Access::Write)?),
         _ => anyhow::bail!("{name} is no array of the object"),
     }
+}
+
+/// The sum over the queues of an interface of the statistic whose name ends so.
+fn statistic(namespace: &Namespace, interface: &str, name: &str) -> Result<u64> {
+    let shown = namespace.output("ethtool", &["-S", interface])?;
+    let of_queue = |line: &str| {
+        let (what, number) = line.trim().split_once(": ")?;
+        if what.ends_with(name) { number.parse::<u64>().ok() } else { None }
+    };
+    let queues: Vec<u64> = shown.lines().filter_map(of_queue).collect();
+    ensure!(!queues.is_empty(), "{interface} has no statistic {name}:\n{shown}");
+    Ok(queues.iter().sum())
 }
 
 fn mac(namespace: &Namespace, interface: &str) -> Result<Mac> {

