@@ -113,9 +113,8 @@ impl Conversations {
             SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let streams: Vec<TcpStream> = (0..pace.connections)
-            .map(|_| tcp_from(client, any, target))
-            .collect::<Result<_>>()?;
+        let streams: Vec<TcpStream> =
+            (0..pace.connections).map(|_| tcp_from(client, any, target)).collect::<Result<_>>()?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             exchanges: AtomicU64::new(0),
@@ -209,7 +208,8 @@ fn message(number: u64, turn: u64, bytes: usize) -> Vec<u8> {
     head.into_iter().chain(rest).collect()
 }
 
-fn histogram() -> Histogram<u64> {
+/// One of nanoseconds, empty.
+pub fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are legal")
 }
 
@@ -217,8 +217,6 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn spawn<T: Send + 'static>(
-    job: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
+fn spawn<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     thread::Builder::new().stack_size(STACK_BYTES).spawn(job)
 }

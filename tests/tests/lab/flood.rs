@@ -1,12 +1,7 @@
 //! A flood of spoofed SYNs: open connections go on as if there were none, none of their entries is
 //! given up, and new clients get in.
 
-use std::{
-    collections::BTreeSet,
-    net::IpAddr,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::IpAddr, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
