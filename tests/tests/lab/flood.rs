@@ -140,20 +140,21 @@ fn nobody_is_hurt(mode: &str, vip: IpAddr, syns: u32) -> Result<()> {
     ensure!(said > PACE.connections as u64, "{said} messages while the flood went on");
     assert_eq!(established(&scene, vip)?, entries);
 
-    // Each SYN that came is accounted for: the first of them opened something, the others were
-    // answered by a cookie, as were clients that are there.
+    // Each SYN that came is accounted for: the first of them opened something, the others got a
+    // cookie, which was sent to where the flood came from.
     let after = Counted::read(&scene)?;
-    let [spoofed, others] =
-        [after.opened[0] - before.opened[0] - new.opened, after.opened[1] - before.opened[1]];
-    assert_eq!(others, 0);
-    let (refused, cookies) = (after.refused - before.refused, after.cookies - before.cookies);
-    let to_real = new.opened + repeated_syns(&scene)?;
-    assert_eq!(spoofed + refused + cookies - to_real, u64::from(syns), "{spoofed}, {refused}");
-    // The cookies were sent to where the flood came from.
     let answered = flooder.answered();
-    assert_eq!(answered.cookies + flooder.lost_on_the_way_back()?, cookies - to_real);
+    let cookies = answered.cookies + flooder.lost_on_the_way_back()?;
+    let without = u64::from(syns) - cookies;
+    let refused = after.refused - before.refused;
+    let [opened, others] = [0, 1].map(|listener| after.opened[listener] - before.opened[listener]);
+    // A client that is there may have to ask twice.
+    ensure!(opened + refused >= without + new.opened, "{without}: {opened} and {refused}");
+    assert_eq!(others, 0);
+    let to_real = after.cookies - before.cookies - cookies;
+    ensure!(to_real <= new.opened + repeated_syns(&scene)?, "{to_real} cookies to {new}");
     // The defence begins with the first SYN above it in one second, and some may come before that.
-    ensure!((THRESHOLD..3 * THRESHOLD).contains(&(spoofed + refused)), "{spoofed} {refused}");
+    ensure!((THRESHOLD..3 * THRESHOLD).contains(&without), "{without} got no cookie");
     ensure!(answered.by_backends > 0, "no SYN got as far as a backend");
 
     let broken = open.stop();
