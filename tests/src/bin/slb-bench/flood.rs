@@ -178,11 +178,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (mut took, mut rates) = (LENGTH, Vec::new());
     for _ in 0..arguments.rounds {
         let [calm, busy, flooded] = &mut stretches;
-        calm.add(&open, || Ok(thread::sleep(took)))?;
+        calm.add(&open, || {
+            thread::sleep(took);
+            Ok(())
+        })?;
         busy.add(&open, || count_for(took))?;
         flooded.add(&open, || {
             took = send(&mut flooder, arguments.syns)?;
-            Ok(rates.push(f64::from(arguments.syns) / took.as_secs_f64() / 1e6))
+            rates.push(f64::from(arguments.syns) / took.as_secs_f64() / 1e6);
+            Ok(())
         })?;
     }
     let broken = open.stop();
