@@ -111,5 +111,41 @@ pub struct Receiver {
     pub kept: u64,
 }
 
+/// Words of 32 bits of a spoofed SYN's frame, at most.
+pub const SPOOFED_WORDS: usize = 24;
+/// Bytes before the frame of a spoofed SYN, which make each word of a header lie in one of these.
+pub const SPOOFED_PAD: usize = 2;
+/// Words of a spoofed SYN over IPv4 with 20 bytes of options, padding included.
+pub const SPOOFED_WORDS_V4: usize = 19;
+/// The same over IPv6.
+pub const SPOOFED_WORDS_V6: usize = 24;
+
+/// Value of the map `SPOOFED`: what all SYNs of a flood have in common, and how many there were.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Spoofed {
+    /// One of them behind [`SPOOFED_PAD`] bytes, as it lies in memory, its checksums right.
+    pub words: [u32; SPOOFED_WORDS],
+    /// SYNs made so far: each number is another client.
+    pub made: u64,
+}
+
+/// Value of the map `ANSWERED`: what came to the clients of a flood that are not there.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Answered {
+    /// SYN-ACKs that open no window: cookies.
+    pub cookies: u64,
+    /// Other SYN-ACKs: a backend's.
+    pub by_backends: u64,
+    /// Other segments.
+    pub others: u64,
+}
+
+const _: () = assert!(size_of::<Spoofed>() == 104 && size_of::<Answered>() == 24);
 const _: () = assert!(size_of::<Template>() == 104 && size_of::<Progress>() == 32);
 const _: () = assert!(size_of::<Receiver>() == 24);

@@ -36,7 +36,7 @@ pub fn handshake<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W
         // It repeats its segment, or already sends data: the backend is asked once more.
         Side::Vip if waiting && flags & (tcp::SYN | tcp::RST) == 0 => {
             let cookie = Cookie(entry.translation.delta());
-            let sequence = known(entry).end().wrapping_sub(1);
+            let sequence = awaited::<W>(entry.number).wrapping_sub(1);
             Err(handover::repeat(cookie, sequence))
         }
         Side::Backend if flags & tcp::SYN != 0 && waiting => Err(handover::splice(entry.number)),
@@ -47,13 +47,13 @@ pub fn handshake<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W
     }
 }
 
-/// What the client's segments have told.
+/// What a line's backend acknowledges when it answers the SYN that its client's segments have become.
 #[inline(always)]
-fn known<const W: usize>(entry: &Entry<W>) -> Sequences {
-    match sequences_of::<W>(entry.number) {
+pub fn awaited<const W: usize>(line: u32) -> u32 {
+    match sequences_of::<W>(line) {
         // SAFETY: the map gave the pointer to an aligned word.
-        Some(place) => Sequences(unsafe { atomic::load(place) }),
-        None => Sequences::default(),
+        Some(place) => Sequences(unsafe { atomic::load(place) }).end(),
+        None => 0,
     }
 }
 

@@ -30,6 +30,8 @@ enum Bench {
     Program,
     /// Live frames over veth
     Wire,
+    /// Open connections beside a flood of SYNs
+    Flood,
     /// Instructions per packet, in a virtual machine
     Pktgen,
     /// Other balancers, with the same load
@@ -41,7 +43,7 @@ enum Bench {
 /// Builds and runs a benchmark, draws, or both.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let missing = match arguments.bench {
-        None | Some(Bench::Table | Bench::Program | Bench::Wire) => None,
+        None | Some(Bench::Table | Bench::Program | Bench::Wire | Bench::Flood) => None,
         Some(Bench::Pktgen | Bench::Peers) => Some("the benchmarks"),
         Some(Bench::L7) => Some("the layer 7 sidecar"),
     };
@@ -49,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(with) = missing {
         return Ok(run::not_yet(&format!(
             "`bench {name}` is not there yet: it comes with {with}. There are `bench table`, \
-             `bench program` and `bench wire`."
+             `bench program`, `bench wire` and `bench flood`."
         )));
     }
     if arguments.bench.is_some()
@@ -58,7 +60,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(refusal);
     }
     setup::run(Scope::Build)?;
-    build::binaries(&["slb-tests"], &["slb-bench"], Profile::Release)?;
+    match arguments.bench {
+        // It runs the daemon.
+        Some(Bench::Flood) => build::binaries(
+            &["slb-tests", "slb-userspace"],
+            &["slb-bench", "slbd", "slb"],
+            Profile::Release,
+        )?,
+        _ => build::binaries(&["slb-tests"], &["slb-bench"], Profile::Release)?,
+    }
     let mut bench = Command::new(Profile::Release.directory().join("slb-bench"));
     bench.current_dir(run::root()).arg(name).args(&arguments.rest);
     if arguments.plot && arguments.bench.is_some() {
@@ -73,6 +83,7 @@ impl Bench {
             Self::Table => "table",
             Self::Program => "program",
             Self::Wire => "wire",
+            Self::Flood => "flood",
             Self::Pktgen => "pktgen",
             Self::Peers => "peers",
             Self::L7 => "l7",

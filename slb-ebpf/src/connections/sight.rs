@@ -1,7 +1,7 @@
 //! What one bucket holds for a new entry: the same connection, a clash, a place to take.
 
 use slb_common::{
-    connection::{Control, WAYS, state},
+    connection::{Control, WAYS, mark, state},
     hash::Hash,
     service::mode,
 };
@@ -54,7 +54,9 @@ pub(super) mod rank {
     pub(in crate::connections) const HALF_OPEN: u32 = 2;
     pub(in crate::connections) const CLOSED: u32 = 3;
     pub(in crate::connections) const CLOSING: u32 = 4;
-    pub(in crate::connections) const NEVER: u32 = 5;
+    /// Half open, of a client that has proven that it is there.
+    pub(in crate::connections) const PROVEN: u32 = 5;
+    pub(in crate::connections) const NEVER: u32 = 6;
 }
 
 /// Looks at one bucket; entries in the new one's way that are over are ended.
@@ -133,6 +135,7 @@ pub(super) fn rank_of<const W: usize, S: Store<W>>(
         state::FREE => rank::FREE,
         state::CLAIMED => rank::NEVER,
         _ if line.expired(store, control, now) => rank::EXPIRED,
+        state::SYN if line.translation().marks() & mark::SPLICED != 0 => rank::PROVEN,
         state::SYN | state::UDP_NEW => rank::HALF_OPEN,
         state::TIME_WAIT | state::CLOSED => rank::CLOSED,
         state::FIN => rank::CLOSING,

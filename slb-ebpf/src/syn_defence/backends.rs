@@ -15,7 +15,7 @@ use crate::{
     packet::Short,
     parse,
     pipeline::Look,
-    verified,
+    splice, verified,
 };
 
 /// The window by which a backend's repeated SYN-ACK is answered: with the usual scales room for what
@@ -26,12 +26,17 @@ impl<const W: usize> Came<'_, W> {
     /// A backend's SYN-ACK on a connection whose client has got one before: the client gets the
     /// backend's window by it, as an ACK.
     #[inline(always)]
-    pub(super) fn splice(&self, line: u32) -> Result<Verdict, Short> {
-        let Some(line) = Line::<W>::of_slot(Maps, line) else { return Ok(Verdict::DropInternal) };
+    pub(super) fn splice(&self, number: u32) -> Result<Verdict, Short> {
+        let Some(line) = Line::<W>::of_slot(Maps, number) else { return Ok(Verdict::DropInternal) };
         let before = line.translation();
         if before.marks() & mark::WAITING == 0 {
             // Another processor was quicker with the same, or it is somebody else's by now.
             return Ok(Verdict::DropContended);
+        }
+        if u32::from_be(self.segment.acknowledgement) != splice::awaited::<W>(number) {
+            // It still knows a connection of these ports that was half open: told to forget it, it
+            // takes the next SYN.
+            return Ok(Verdict::DropNoConnection);
         }
         let (cookie, sequence) = (Cookie(before.delta()), u32::from_be(self.segment.sequence));
         let theirs = offer::read(self.context, self.packet.network.transport).scale;

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{
@@ -56,7 +56,7 @@ fn build_as(name: &str, wanted: &LabBuilder) -> Result<Lab> {
             wire_hosts(&first, &backends, wanted.mtu)?;
             "eth0"
         }
-        Arms::Two => {
+        Arms::Two | Arms::Three => {
             let second = Namespace::create(&format!("{name}-switch1"))?;
             wire_switch(&second, &balancer, "eth1", &backends, wanted.mtu)?;
             "eth1"
@@ -73,8 +73,36 @@ fn build_as(name: &str, wanted: &LabBuilder) -> Result<Lab> {
     for (number, backend) in (11..).zip(&backends) {
         address_host(backend, number, wanted.families, Net::Backends)?;
     }
+    let outside = match wanted.arms {
+        Arms::One | Arms::Two => None,
+        Arms::Three => Some(outside(name, &balancer, wanted)?),
+    };
     let name = name.to_owned();
-    Ok(Lab { name, clients, balancer, backends, arms: wanted.arms, kept: false })
+    Ok(Lab { name, clients, balancer, backends, outside, arms: wanted.arms, kept: false })
+}
+
+/// The host behind the third arm, and the way there.
+fn outside(lab: &str, balancer: &Namespace, wanted: &LabBuilder) -> Result<Host> {
+    const NUMBER: u8 = 11;
+    let namespace = Namespace::create(&format!("{lab}-outside"))?;
+    without_address_detection(&namespace)?;
+    let here = End { namespace: balancer, interface: "eth2" };
+    let there = End { namespace: &namespace, interface: "eth0" };
+    let processors = aya::util::nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
+    links::wide_wire(&here, &there, wanted.mtu, processors)?;
+    let (v4, v6) = (Net::Outside.v4(NUMBER), Net::Outside.v6(NUMBER));
+    let host = Host { name: "outside".to_owned(), namespace, v4, v6 };
+    address_host(&host, NUMBER, wanted.families, Net::Outside)?;
+    let mut lines = Vec::new();
+    push_addresses(&mut lines, wanted.families, "eth2", Net::Outside, 1);
+    if wanted.families.v4() {
+        lines.push(format!("route add default via {v4}"));
+    }
+    if wanted.families.v6() {
+        lines.push(format!("route add ::/0 via {v6}"));
+    }
+    balancer.ip_batch(&lines.join("\n"))?;
+    Ok(host)
 }
 
 fn new_hosts(lab: &str, kind: &str, count: u8, net: Net) -> Result<Vec<Host>> {

@@ -14,8 +14,15 @@ pub struct End<'a> {
 
 /// Joins two namespaces by a veth pair; both ends are up, with offloads off.
 pub fn wire(here: &End<'_>, there: &End<'_>, mtu: u16) -> Result<()> {
+    wide_wire(here, there, mtu, 1)
+}
+
+/// The same with so many queues. A frame goes into that of the processor that sends it: with one for
+/// each, none has to wait for another processor that has not emptied it yet.
+pub fn wide_wire(here: &End<'_>, there: &End<'_>, mtu: u16, queues: usize) -> Result<()> {
+    let queues = format!("numtxqueues {queues} numrxqueues {queues}");
     here.namespace.ip_batch(&format!(
-        "link add {} mtu {mtu} type veth peer name {} mtu {mtu} netns {}",
+        "link add {} mtu {mtu} {queues} type veth peer name {} mtu {mtu} {queues} netns {}",
         here.interface,
         there.interface,
         there.namespace.name()

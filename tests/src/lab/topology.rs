@@ -25,6 +25,8 @@ pub enum Arms {
     One,
     /// `eth0` to the clients, `eth1` to the backends.
     Two,
+    /// The same, and `eth2` to everybody else: the default route.
+    Three,
 }
 
 /// Address families that the hosts have.
@@ -50,13 +52,15 @@ impl Families {
     }
 }
 
-/// The two subnets of a lab.
+/// The subnets of a lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Net {
     /// 10.0.0.0/24 and fd00::/64, with the VIPs.
     Clients,
     /// 10.0.1.0/24 and fd01::/64.
     Backends,
+    /// 10.0.2.0/24 and fd02::/64, only with three arms.
+    Outside,
 }
 
 impl Net {
@@ -64,6 +68,7 @@ impl Net {
         match self {
             Self::Clients => 0,
             Self::Backends => 1,
+            Self::Outside => 2,
         }
     }
 
@@ -137,6 +142,8 @@ pub struct Lab {
     pub balancer: Namespace,
     /// First to last.
     pub backends: Vec<Host>,
+    /// Behind the third arm, if there is one: where packets to everybody else go.
+    pub outside: Option<Host>,
     pub(super) arms: Arms,
     pub(super) kept: bool,
 }
@@ -159,6 +166,7 @@ impl Lab {
         match self.arms {
             Arms::One => &["eth0"],
             Arms::Two => &["eth0", "eth1"],
+            Arms::Three => &["eth0", "eth1", "eth2"],
         }
     }
 

@@ -16,6 +16,7 @@ mod detach;
 mod distribution;
 mod draining;
 mod failover;
+mod flood;
 mod foreign_traffic;
 mod fragments;
 mod icmp;

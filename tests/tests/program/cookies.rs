@@ -45,7 +45,16 @@ pub(super) fn listener(case: Case, mode: u8) -> Listener {
 }
 
 pub(super) fn balancer_with(case: Case, listener: &Listener) -> Balancer {
-    let (mut balancer, _) = Balancer::with(listener);
+    set_up(Balancer::new(), case, listener)
+}
+
+/// One with tables of so many buckets.
+pub(super) fn of_buckets(buckets: u32, case: Case, mode: u8) -> Balancer {
+    set_up(Balancer::with_buckets(buckets), case, &listener(case, mode))
+}
+
+fn set_up(mut balancer: Balancer, case: Case, listener: &Listener) -> Balancer {
+    balancer.listen(listener);
     balancer.kernel.set_locals(&[local(case, 1)]);
     tunnel::set_sources(&mut balancer);
     balancer.kernel.set_cookie_keys(&CookieKeys {

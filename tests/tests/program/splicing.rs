@@ -18,9 +18,10 @@ use slb_userspace::config::model::Family;
 use super::{
     balancer::{Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
     cases::{CLIENT_MAC, Case, FRONT_MAC, assert_sent, router},
-    cookies::{answer, balancer, balancer_with, client, listener, spliced_modes, syn},
+    cookies::{answer, balancer, balancer_with, client, listener, of_buckets, spliced_modes, syn},
     full_nat,
     icmp_errors::least,
+    listener::Listener,
     tcp_options::{toa, with_options},
 };
 
@@ -343,6 +344,45 @@ fn a_backend_with_a_former_connection_of_the_ports_is_told_to_forget_it() {
         assert_eq!(segment(&ended.frame).header.sequence_number, 0x8888);
         assert_eq!(endpoints(&ended.frame), (spliced.peer, case.backend(1)));
         assert_eq!(balancer.entry().control.state(), state::SYN);
+    }
+}
+
+#[test]
+fn a_backend_that_answers_a_former_syn_of_the_ports_is_told_to_forget_it() {
+    for (case, mode) in spliced_modes() {
+        let mut balancer = balancer(case, mode);
+        let spliced = Spliced::open(&mut balancer, case);
+        // Of somebody whose half-open connection has given these ports up.
+        let former = spliced.syn_ack().numbered(0x7777, 0x8888);
+        let ended = balancer.receive(&former);
+        assert_eq!((ended.verdict, ended.answer), (DropNoConnection, Some(Answer::Reset)));
+        assert_eq!(segment(&ended.frame).header.sequence_number, 0x8888, "{case:?}");
+        // The right one, once the backend has got the client's SYN again.
+        let probe = client(case, spliced.cookie, flags::ACK);
+        assert_eq!(balancer.receive(&probe).verdict, Redirected);
+        let ended = balancer.receive(&spliced.syn_ack());
+        assert_eq!(ended.verdict, Transmitted, "{case:?}");
+        let header = segment(&ended.frame).header;
+        assert_eq!(header.sequence_number, spliced.cookie.wrapping_add(1), "{case:?}");
+    }
+}
+
+#[test]
+fn a_client_that_has_proven_itself_keeps_its_place_beside_those_that_have_not() {
+    for (case, mode) in spliced_modes() {
+        // Eight places, which every client hashes to.
+        let mut balancer = of_buckets(2, case, mode);
+        let other = case.vip_number(2);
+        balancer.listen(&Listener::new(other, case.protocol, &[case.backend(2)]));
+        Spliced::open(&mut balancer, case);
+        for number in 2..40 {
+            let unproven = case.to_vip(case.client(number), other, flags::SYN);
+            assert_eq!(balancer.receive(&unproven).verdict, Redirected, "{case:?} {number}");
+        }
+        let entries = balancer.entries();
+        assert_eq!(entries.len(), 8);
+        assert!(entries.iter().any(|entry| entry.client == case.client(1)), "{case:?}");
+        balancer.assert_consistent();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Programs for benchmarks, by test run or on the far end of a wire. Those of `vary` write a frame
 //! anew, of another flow each time, and go on in the program of `NEXT`, as a test run repeats what
-//! the run before it has left. The others are floors: what a packet costs without a balancer.
+//! the run before it has left. Those of `spoof` are a flood of SYNs, and where its answers end. The
+//! others are floors: what a packet costs without a balancer.
 #![no_std]
 #![no_main]
 
@@ -8,6 +9,7 @@ mod floors;
 mod maps;
 mod places;
 mod receiver;
+mod spoof;
 mod vary;
 
 use aya_ebpf::{
@@ -112,6 +114,24 @@ pub fn fill(context: XdpContext) -> u32 {
 #[xdp]
 pub fn receive(context: XdpContext) -> u32 {
     receiver::receive(&context)
+}
+
+/// The SYN of a client over IPv4 that does not exist, sent back out of where it came in.
+#[xdp]
+pub fn spoofed_v4(context: XdpContext) -> u32 {
+    spoof::send::<1>(&context)
+}
+
+/// The same over IPv6.
+#[xdp]
+pub fn spoofed_v6(context: XdpContext) -> u32 {
+    spoof::send::<3>(&context)
+}
+
+/// Counts what comes to clients that do not exist.
+#[xdp]
+pub fn absorb(context: XdpContext) -> u32 {
+    spoof::absorb(&context)
 }
 
 #[panic_handler]

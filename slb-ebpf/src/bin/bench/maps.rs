@@ -5,7 +5,7 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, LruHashMap, ProgramArray},
     macros::btf_map,
 };
-use slb_common::bench::{Flow, Progress, Receiver, Template};
+use slb_common::bench::{Answered, Flow, Progress, Receiver, Spoofed, Template};
 
 /// `BPF_F_MMAPABLE`: the benchmark reads and writes these through a mapping.
 const MAPPED: usize = 1 << 10;
@@ -32,3 +32,7 @@ pub(crate) static RECEIVER: Array<Receiver, 1, MAPPED> = Array::new();
 /// Nanoseconds from the stamp to the far end.
 #[btf_map]
 pub(crate) static LATENCIES: Array<u64, 1, MAPPED> = Array::new();
+#[btf_map]
+pub(crate) static SPOOFED: Array<Spoofed, 1, MAPPED> = Array::new();
+#[btf_map]
+pub(crate) static ANSWERED: Array<Answered, 1, MAPPED> = Array::new();

@@ -1,6 +1,7 @@
 //! Benchmarks: measured times as plain tables with ratios, and as JSON beside them.
 
 mod budget;
+mod flood;
 mod measure;
 mod plot;
 mod program;
@@ -33,6 +34,8 @@ enum Bench {
     Program(program::Arguments),
     /// Live frames over veth
     Wire(wire::Arguments),
+    /// Open connections beside a flood of SYNs
+    Flood(flood::Arguments),
     /// Draw what is stored, into docs/
     Plot,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Bench::Table(arguments) => table::run(&arguments),
         Bench::Program(arguments) => program::run(&arguments),
         Bench::Wire(arguments) => wire::run(&arguments),
+        Bench::Flood(arguments) => flood::run(&arguments),
         Bench::Plot => plot::run().map(|()| ExitCode::SUCCESS),
     };
     let result = match result {
