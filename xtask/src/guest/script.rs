@@ -1,15 +1,25 @@
 //! What the guest does after booting, and the marks by which its output is read.
 
+use std::path::PathBuf;
+
 /// Begins the lines that are for us. They may have something else before them: the kernel's
 /// messages go to the same serial line.
 const MARK: &str = "[guest]";
 
-/// A program to run in the guest.
+/// Something to run in the guest.
 pub(crate) struct Task {
     /// One word.
     pub(crate) name: &'static str,
-    /// One of this machine's.
-    pub(crate) program: std::path::PathBuf,
+    pub(crate) program: Program,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// What a task runs.
+pub(crate) enum Program {
+    /// One of this machine's, which is copied into the guest.
+    Copied(PathBuf),
+    /// One that the guest has.
+    There(String),
 }
 
 /// What the guest printed, by task.
@@ -32,11 +42,12 @@ pub(crate) struct Ran {
     pub(crate) exit_code: Option<i32>,
 }
 
-/// The guest's first and only script. `modules` and `tasks` are paths in the guest.
+/// The guest's first and only script. `modules` are paths in the guest, `tasks` names and command
+/// lines.
 pub(super) fn init(modules: &[String], tasks: &[(&str, String)], binaries: &str) -> String {
     let mut script = format!(
         "#!/bin/sh\n\
-         export PATH=/usr/sbin:/bin HOME=/tmp NO_COLOR=1 SLB_BIN_DIR={binaries}\n\
+         export PATH=/usr/sbin:/bin:{binaries} HOME=/tmp NO_COLOR=1 SLB_BIN_DIR={binaries}\n\
          mount -t proc proc /proc\n\
          mount -t sysfs sysfs /sys\n\
          mount -t devtmpfs devtmpfs /dev\n\
@@ -50,12 +61,17 @@ pub(super) fn init(modules: &[String], tasks: &[(&str, String)], binaries: &str)
         script += &format!("insmod {module}\n");
     }
     script += &format!("ip link set lo up\necho \"{MARK} kernel $(uname -r)\"\n");
-    for (name, program) in tasks {
-        script +=
-            &format!("echo \"{MARK} begin {name}\"\n{program}\necho \"{MARK} end {name} $?\"\n");
+    for (name, line) in tasks {
+        script += &format!("echo \"{MARK} begin {name}\"\n{line}\necho \"{MARK} end {name} $?\"\n");
     }
     script += &format!("echo \"{MARK} off\"\npoweroff -f\n");
     script
+}
+
+/// A command line of the guest's shell.
+pub(super) fn line(program: &str, arguments: &[String]) -> String {
+    let quoted = |word: &String| format!(" '{}'", word.replace('\'', r"'\''"));
+    std::iter::once(program.to_owned()).chain(arguments.iter().map(quoted)).collect()
 }
 
 impl Transcript {
@@ -125,6 +141,13 @@ mod tests {
         assert!(!transcript.complete);
         assert_eq!(transcript.tasks.len(), 1);
         assert_eq!(transcript.tasks[0].exit_code, None);
+    }
+
+    #[test]
+    fn a_task_gets_its_arguments_as_they_are() {
+        let arguments = ["--only", "it's $HOME"].map(str::to_owned);
+        assert_eq!(line("/slb/x", &arguments), r"/slb/x '--only' 'it'\''s $HOME'");
+        assert_eq!(line("/slb/x", &[]), "/slb/x");
     }
 
     #[test]
