@@ -35,6 +35,8 @@ pub(crate) struct Guest<'a> {
     /// Files of this machine and their places in the guest.
     pub(crate) files: Vec<(PathBuf, PathBuf)>,
     pub(crate) machine: Machine,
+    /// The task whose output is kept and not shown.
+    pub(crate) quiet: Option<&'a str>,
 }
 
 /// Where the kernel, the archive and the log are kept.
@@ -77,6 +79,6 @@ impl Guest<'_> {
         let directory = directory();
         let kernel = kernel::ensure(&directory)?;
         let archive = initramfs::build(&directory, &kernel, self)?;
-        self.machine.boot(&directory, &kernel, &archive)
+        self.machine.boot(&directory, &kernel, &archive, self.quiet)
     }
 }

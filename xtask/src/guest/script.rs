@@ -75,16 +75,14 @@ pub(super) fn line(program: &str, arguments: &[String]) -> String {
 }
 
 impl Transcript {
-    /// Reads what came over the serial line.
-    pub(super) fn of<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut transcript = Self::default();
-        for line in lines {
-            transcript.add(line);
-        }
-        transcript
+    /// The task that is running, as far as it has been read.
+    pub(super) fn running(&self) -> Option<&str> {
+        let last = self.tasks.last().filter(|ran| ran.exit_code.is_none());
+        last.map(|ran| ran.name.as_str())
     }
 
-    fn add(&mut self, line: &str) {
+    /// Reads the next line that came over the serial line.
+    pub(super) fn add(&mut self, line: &str) {
         let marked = line.split_once(MARK).map(|(_, words)| words.split_whitespace());
         let words: Vec<&str> = marked.into_iter().flatten().collect();
         let open = self.tasks.last_mut().filter(|ran| ran.exit_code.is_none());
@@ -122,9 +120,15 @@ mod tests {
         "[   31.795218] reboot: Power down",
     ];
 
+    fn read<'a>(lines: impl IntoIterator<Item = &'a str>) -> Transcript {
+        let mut transcript = Transcript::default();
+        lines.into_iter().for_each(|line| transcript.add(line));
+        transcript
+    }
+
     #[test]
     fn output_is_told_apart_by_task_and_has_its_exit_code() {
-        let transcript = Transcript::of(WHOLE);
+        let transcript = read(WHOLE);
         assert_eq!(transcript.kernel.as_deref(), Some("6.1.0-56-amd64"));
         assert!(transcript.complete);
         let told: Vec<_> = transcript
@@ -137,10 +141,12 @@ mod tests {
 
     #[test]
     fn a_task_in_which_the_guest_stopped_has_no_exit_code() {
-        let transcript = Transcript::of(WHOLE.into_iter().take(4));
+        let transcript = read(WHOLE.into_iter().take(4));
         assert!(!transcript.complete);
         assert_eq!(transcript.tasks.len(), 1);
         assert_eq!(transcript.tasks[0].exit_code, None);
+        assert_eq!(transcript.running(), Some("demo"));
+        assert_eq!(read(WHOLE.into_iter().take(5)).running(), None);
     }
 
     #[test]
@@ -160,7 +166,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("echo \""))
             .map(|line| line.replace("$(uname -r)", "6.1.0").replace("$?", "7").replace('"', ""))
             .collect();
-        let transcript = Transcript::of(printed.iter().map(String::as_str));
+        let transcript = read(printed.iter().map(String::as_str));
         let ran = Ran { name: "demo".to_owned(), lines: Vec::new(), exit_code: Some(7) };
         let wanted =
             Transcript { kernel: Some("6.1.0".to_owned()), tasks: vec![ran], complete: true };

@@ -3,6 +3,7 @@
 //! all where a package of another release is in its way.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -129,8 +130,30 @@ fn unpack(package: &str, root: &Path) -> Result<()> {
     for entry in fs::read_dir(&files)? {
         packages::unpack(&entry?.path(), &tree).map_err(|end| anyhow!("{end}"))?;
     }
+    turn_links(&tree, root)?;
+    if root.exists() {
+        // Of another time, without the program.
+        fs::remove_dir_all(root)?;
+    }
     fs::rename(&tree, root).with_context(|| format!("{}", root.display()))?;
     fs::remove_dir_all(&half).context("removing what was fetched")
+}
+
+/// Lets links between programs, such as Debian's from `depmod` to `/bin/kmod`, lead to where `tree`
+/// will be instead of to this machine's own.
+fn turn_links(tree: &Path, root: &Path) -> Result<()> {
+    for directory in PROGRAMS.map(|place| tree.join(place)) {
+        for entry in fs::read_dir(directory).into_iter().flatten() {
+            let link = entry?.path();
+            if let Ok(target) = fs::read_link(&link)
+                && let Ok(target) = target.strip_prefix("/")
+            {
+                fs::remove_file(&link)?;
+                symlink(root.join(target), &link)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn fetch(package: &str, files: &Path) -> Result<(), String> {
@@ -190,6 +213,22 @@ mod tests {
     #[test]
     fn the_machine_s_own_program_is_run_as_it_is() {
         assert_eq!(Tool::of_machine("/usr/sbin/nft".into()).command().get_envs().count(), 0);
+    }
+
+    #[test]
+    fn a_link_to_another_program_leads_there_once_the_package_is_in_its_place() {
+        let place = run::target_dir().join(format!("links-test-{}", std::process::id()));
+        let (tree, root) = (place.join("half"), place.join("kmod"));
+        fs::create_dir_all(tree.join("bin")).unwrap();
+        fs::create_dir_all(tree.join("sbin")).unwrap();
+        fs::write(tree.join("bin/kmod"), "").unwrap();
+        symlink("/bin/kmod", tree.join("sbin/depmod")).unwrap();
+        symlink("kmod", tree.join("bin/lsmod")).unwrap();
+        turn_links(&tree, &root).unwrap();
+        fs::rename(&tree, &root).unwrap();
+        let found = ["depmod", "lsmod"].map(|name| Tool::below(&root, name).is_some());
+        fs::remove_dir_all(&place).unwrap();
+        assert_eq!(found, [true, true]);
     }
 
     #[test]

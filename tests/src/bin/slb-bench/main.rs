@@ -2,6 +2,7 @@
 
 mod budget;
 mod measure;
+mod pktgen;
 mod plot;
 mod program;
 mod report;
@@ -33,6 +34,8 @@ enum Bench {
     Program(program::Arguments),
     /// Live frames over veth
     Wire(wire::Arguments),
+    /// Instructions of a packet by the kernel's generator, beside IPVS and routing
+    Pktgen(pktgen::Arguments),
     /// Draw what is stored, into docs/
     Plot,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Bench::Table(arguments) => table::run(&arguments),
         Bench::Program(arguments) => program::run(&arguments),
         Bench::Wire(arguments) => wire::run(&arguments),
+        Bench::Pktgen(arguments) => pktgen::run(&arguments),
         Bench::Plot => plot::run().map(|()| ExitCode::SUCCESS),
     };
     let result = match result {
