@@ -40,14 +40,16 @@ pub fn enter_v6() -> Step<()> {
 #[inline(always)]
 fn enter<const W: usize>() -> Step<()> {
     let new = maps::opening::<W>().ok_or(Verdict::DropInternal)?;
-    let (id, client) = (endpoint_extra(&new.vip), endpoint_address(&new.client));
+    let id = endpoint_extra(&new.vip);
     let service = service_of(id).ok_or(Verdict::DropInternal)?;
-    let ticket = limits::enter(id, service, client)?;
+    let ticket = limits::enter(id, service, endpoint_address(&new.client))?;
     new.ties = ticket.tied(new.ties);
     let entered = draw_and_open(id, service, new);
     if entered != Ok(Entered::Here) {
         verified::give_back(new);
     }
+    // Read anew: kept since the beginning it would take room on the stack.
+    let client = endpoint_address(&new.client);
     limits::leave(id, service, ticket, client, entered == Ok(Entered::Here));
     entered.map(|_| ())
 }

@@ -1,6 +1,5 @@
 //! Local ports of full NAT. The map of taken ports is what replies are found by: taking one is
-//! inserting its key, which the kernel lets one processor do, so no two connections ever share a
-//! local address and port toward one backend. An entry's end gives its port back.
+//! inserting its key, which the kernel lets one processor do, so that no two connections share one.
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
@@ -34,11 +33,11 @@ const E2BIG: i64 = 7;
 #[repr(u32)]
 pub enum Claim {
     /// It is ours.
-    Taken = 0,
+    Taken,
     /// Somebody else's, or the address takes no new connections.
-    Refused = 1,
+    Refused,
     /// The map is full.
-    Full = 2,
+    Full,
 }
 
 /// Takes a local port for a connection about to be made, if its mode wants one.
@@ -125,16 +124,13 @@ pub fn search<const W: usize>(backend: &[u64; W], protocol: u16) -> Step<(u16, [
 /// Takes a port, if it is free.
 #[inline(always)]
 pub fn claim<const W: usize>(ties: Ties, backend: &[u64; W], protocol: u16) -> Claim {
-    match address(ties) {
-        Some(local) if local.flags & LOCAL_TAKES_NEW != 0 => {}
-        _ => return Claim::Refused,
-    }
-    let Some(key) = key(ties, backend, protocol) else { return Claim::Refused };
+    let new = address(ties).is_some_and(|local| local.flags & LOCAL_TAKES_NEW != 0);
+    let key = key(ties, || *backend, protocol).filter(|_| new);
+    let Some(key) = key else { return Claim::Refused };
     let flags = u64::from(BPF_NOEXIST);
-    let taken = if W == 1 {
-        LOCAL_PORTS4.insert(narrow(&key), token(), flags)
-    } else {
-        LOCAL_PORTS6.insert(narrow(&key), token(), flags)
+    let taken = match W {
+        1 => LOCAL_PORTS4.insert(narrow(&key), token(), flags),
+        _ => LOCAL_PORTS6.insert(narrow(&key), token(), flags),
     };
     match taken {
         Ok(()) => Claim::Taken,
@@ -147,8 +143,7 @@ pub fn claim<const W: usize>(ties: Ties, backend: &[u64; W], protocol: u16) -> C
 /// its port is free or somebody else's by now, and stays that.
 #[inline(always)]
 pub fn assign<const W: usize>(ties: Ties, backend: &[u64; W], protocol: u16, line: u32) {
-    let Some(key) = key(ties, backend, protocol) else { return };
-    if let Some(owner) = owner(&key) {
+    if let Some(owner) = key(ties, || *backend, protocol).as_ref().and_then(owner) {
         // SAFETY: the map gave the pointer to an aligned word.
         unsafe { atomic::compare_and_swap(owner, token(), u64::from(line)) };
     }
@@ -156,7 +151,7 @@ pub fn assign<const W: usize>(ties: Ties, backend: &[u64; W], protocol: u16, lin
 
 /// Gives a port back.
 #[inline(always)]
-pub fn release<const W: usize>(ties: Ties, backend: &[u64; W], protocol: u16) {
+pub fn release<const W: usize>(ties: Ties, backend: impl FnOnce() -> [u64; W], protocol: u16) {
     let Some(key) = key(ties, backend, protocol) else { return };
     let _gone =
         if W == 1 { LOCAL_PORTS4.remove(narrow(&key)) } else { LOCAL_PORTS6.remove(narrow(&key)) };
@@ -176,19 +171,24 @@ fn address(ties: Ties) -> Option<&'static LocalAddress> {
     LOCALS.get_ptr(u32::from(ties.local_address())).map(|local| unsafe { &*local })
 }
 
+/// The backend is read last: the stack has no room for it beside the call that finds the address.
 #[inline(always)]
-fn key<const W: usize>(ties: Ties, backend: &[u64; W], protocol: u16) -> Option<LocalKey<W>> {
+fn key<const W: usize>(
+    ties: Ties,
+    backend: impl FnOnce() -> [u64; W],
+    protocol: u16,
+) -> Option<LocalKey<W>> {
     let local = endpoint(address(ties)?.address, ties.local_port(), protocol);
-    let backend = endpoint(endpoint_address(backend), endpoint_port(backend), protocol);
+    let backend = backend();
+    let backend = endpoint(endpoint_address(&backend), endpoint_port(&backend), protocol);
     Some(LocalKey { local, backend })
 }
 
 #[inline(always)]
 fn owner<const W: usize>(key: &LocalKey<W>) -> Option<*mut u64> {
-    if W == 1 {
-        LOCAL_PORTS4.get_ptr_mut(narrow(key))
-    } else {
-        LOCAL_PORTS6.get_ptr_mut(narrow(key))
+    match W {
+        1 => LOCAL_PORTS4.get_ptr_mut(narrow(key)),
+        _ => LOCAL_PORTS6.get_ptr_mut(narrow(key)),
     }
 }
 

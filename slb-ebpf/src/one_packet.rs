@@ -39,7 +39,9 @@ pub fn chosen<const W: usize>() -> Option<Entry<W>> {
 #[inline(always)]
 pub fn replied<const W: usize>(packet: &Packet<W>, now: u32) -> Option<Entry<W>> {
     let (address, port) = (endpoint_address(&packet.source), endpoint_port(&packet.source));
-    let Reply { vip, slot, port: vip_port, .. } = *reply_of(address, port)?;
+    let [first, second] = address;
+    let reply = reply_of(first, second, u64::from(u16::from_ne_bytes(port)))?;
+    let Reply { vip, slot, port: vip_port, .. } = *reply;
     // A range that goes to the same ports.
     let vip_port = if vip_port == [0; 2] { port } else { vip_port };
     let backend = backend_of(slot)?;
@@ -74,9 +76,10 @@ fn known(first: u64, second: u64, port: u64) -> u32 {
     maps::ONE_PACKET_REPLIES.get_ptr(&ReplyKey { address: [first, second], port }).is_some() as u32
 }
 
-#[inline(always)]
-fn reply_of(address: [u64; 2], port: [u8; 2]) -> Option<&'static Reply> {
-    let key = ReplyKey { address, port: u64::from(u16::from_ne_bytes(port)) };
+/// What is known of a backend's endpoint, on a stack frame of its own.
+#[inline(never)]
+fn reply_of(first: u64, second: u64, port: u64) -> Option<&'static Reply> {
+    let key = ReplyKey { address: [first, second], port };
     let reply = maps::ONE_PACKET_REPLIES
         .get_ptr(&key)
         .or_else(|| maps::ONE_PACKET_REPLIES.get_ptr(&ReplyKey { port: 0, ..key }))?;

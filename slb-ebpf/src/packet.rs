@@ -97,6 +97,23 @@ fn bounded(offset: usize) -> usize {
 
 const _: () = assert!(MAX_OFFSET == 2048, "the mask of `bounded` belongs to it");
 
+/// The same length, from 1 to 256, in the very register that a helper gets; for the reason that
+/// [`bounded`] has.
+#[inline(always)]
+pub fn from_1_to_256(length: usize) -> u32 {
+    let mut less = length as u64 - 1;
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: it changes nothing that is below 256.
+    unsafe {
+        core::arch::asm!("{0} &= 255", inout(reg) less, options(pure, nomem, preserves_flags));
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        less &= 255;
+    }
+    less as u32 + 1
+}
+
 /// The same value, of which the compiler knows nothing.
 #[inline(always)]
 pub fn unknown(mut value: u64) -> u64 {

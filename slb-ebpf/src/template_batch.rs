@@ -17,7 +17,7 @@ pub fn run(context: &XdpContext) -> u32 {
         }
         // SAFETY: the bounds have been checked, and any bytes are an operation.
         let operation = unsafe { *(place as *const Operation) };
-        done += u32::from(verified::operate(&operation));
+        done += verified::operate(&operation);
         number += 1;
     }
     done

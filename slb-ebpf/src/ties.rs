@@ -10,8 +10,8 @@ use crate::{admission::clients, connections::line::Line, local_ports, verified};
 pub fn untie<const W: usize>(line: Line<W>, former: Class) {
     let ties = line.ties();
     if ties.local_port() != [0; 2] {
-        let backend = line.endpoint(offset::backend::<W>());
-        local_ports::release(ties, &backend, line.protocol());
+        let backend = || line.endpoint(offset::backend::<W>());
+        local_ports::release(ties, backend, line.protocol());
     }
     if ties.template_prefix() != 0 {
         let client = endpoint_address(&line.endpoint(offset::CLIENT));

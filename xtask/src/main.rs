@@ -5,6 +5,7 @@ mod build;
 mod demo;
 mod dist;
 mod guest;
+mod lab;
 mod load;
 mod mutate;
 // Some of it is for slb-userspace's build script alone.
@@ -42,6 +43,8 @@ enum Command {
     Tidy,
     /// Break each promise of layer 4 on purpose and show that its test notices
     Mutate(mutate::Arguments),
+    /// Run a command on the oldest supported kernel (6.1), in a virtual machine
+    Lab(lab::Arguments),
     /// Check a real interface, then run the balancer on it
     Load(load::Arguments),
     /// Measure
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy => tidy::run(),
         Command::Mutate(arguments) => mutate::run(&arguments),
+        Command::Lab(arguments) => lab::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Dist => dist::run(),

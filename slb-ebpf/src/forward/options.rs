@@ -29,9 +29,9 @@ pub fn edit<const W: usize>(
         }
     }
     if toa::due(entry, side, flags, &packet.network, hop) {
-        // A copy: of what a pointer leads to, all stays in memory.
-        let client = entry.client;
-        verified::insert_toa(context, &client, packet.link.at(), transport);
+        // The client's, by which the entry was found: of what a pointer leads to, all stays in
+        // memory, and the packet's addresses are there already.
+        verified::insert_toa(context, &packet.source, packet.link.at(), transport);
     }
     toa::note_reply(entry, side, flags);
 }

@@ -12,7 +12,7 @@ use crate::{
     connections::{store::Side, tcp_state::tcp},
     headers::Tcp,
     maps::SCRATCH,
-    packet::{Frame, Short, unknown},
+    packet::{Frame, Short, from_1_to_256},
     tcp_options::{self, BUFFER, LONGEST, Mss, Timestamps, Wish},
     verified,
 };
@@ -40,18 +40,17 @@ pub fn wish<const W: usize>(service: &Service, side: Side, mode: u8, flags: u8) 
 #[inline(always)]
 pub fn load(context: &XdpContext, transport: usize) -> Result<usize, Short> {
     let header = Frame::of(context).read::<Tcp>(transport)?;
-    // Unknown, so that the comparisons are made with the register that the helpers get.
-    let length = unknown(u64::from(header.length >> 4) * 4) as usize;
+    let length = usize::from(header.length >> 4) * 4;
     if length <= size_of::<Tcp>() || length > size_of::<Tcp>() + LONGEST {
         return Err(Short);
     }
-    let length = length - size_of::<Tcp>();
+    let length = from_1_to_256(length - size_of::<Tcp>());
     let at = (transport + size_of::<Tcp>()) as u32;
     let scratch = SCRATCH.get_ptr_mut(0).ok_or(Short)?;
     // SAFETY: the map gave the pointer to this processor's own copy, which is larger than options
     // can be; the helper checks that the bytes lie in the frame.
-    match unsafe { bpf_xdp_load_bytes(context.ctx, at, scratch.cast(), length as u32) } {
-        0 => Ok(length),
+    match unsafe { bpf_xdp_load_bytes(context.ctx, at, scratch.cast(), length) } {
+        0 => Ok(length as usize),
         _ => Err(Short),
     }
 }
@@ -63,8 +62,9 @@ pub fn edit(context: &XdpContext, transport: usize, wish: u64) -> Result<(), Sho
     let at = (transport + size_of::<Tcp>()) as u32;
     let delta = tcp_options::edit(|at| verified::edit_option(at, length, wish));
     let scratch = SCRATCH.get_ptr_mut(0).ok_or(Short)?;
+    let written = from_1_to_256(length);
     // SAFETY: as in `load`.
-    if unsafe { bpf_xdp_store_bytes(context.ctx, at, scratch.cast(), length as u32) } != 0 {
+    if unsafe { bpf_xdp_store_bytes(context.ctx, at, scratch.cast(), written) } != 0 {
         return Err(Short);
     }
     let header = Frame::of(context).place::<Tcp>(transport)?;

@@ -144,7 +144,7 @@ fn changed<const W: usize>(
     // SAFETY: as in `taken`.
     if let Some(backend) = unsafe { backend.as_ref() } {
         match line {
-            u64::MAX => local_ports::release(ties, &backend.0, protocol),
+            u64::MAX => local_ports::release(ties, || backend.0, protocol),
             _ => local_ports::assign(ties, &backend.0, protocol, line as u32),
         }
     }

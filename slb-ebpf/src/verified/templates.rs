@@ -109,12 +109,13 @@ extern "C" fn global_usable(service: u32, target: u64) -> u32 {
     templates::usable(service as u16, Target(target)).unwrap_or(NOBODY)
 }
 
-/// Does one operation of the daemon on a template; true if anything changed.
+/// Does one operation of the daemon on a template; 1 if anything changed, else 0, as a number of
+/// which the verifier follows one and not both.
 #[inline(always)]
-pub fn operate(operation: &Operation) -> bool {
+pub fn operate(operation: &Operation) -> u32 {
     let [first, second, third] = operation.key;
     let what = u32::from(operation.family) << 16 | u32::from(operation.kind);
-    unknown(u64::from(global_operate(first, second, third, what))) != 0
+    unknown(u64::from(global_operate(first, second, third, what))) as u32
 }
 
 #[unsafe(no_mangle)]

@@ -19,8 +19,9 @@ use serde_json::Value;
 
 use super::{Lab, Namespace};
 
-/// Loading programs and the first health checks, on a machine that does other things too.
-const START_LIMIT: Duration = Duration::from_secs(20);
+/// Loading programs and the first health checks, on a machine that does other things too, or that
+/// is emulated: there the kernel's verifier alone takes half a minute.
+const START_LIMIT: Duration = Duration::from_secs(180);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// What most labs want of `[dataplane]`.
 const DATAPLANE: &str = "xdp_mode = \"native\"\nmax_connections = 65_536";

@@ -50,13 +50,14 @@ fn pass(balancer: &mut Balancer, packet: &Packet, rate: u64) -> (u64, u64) {
 #[test]
 fn each_direction_of_a_listener_has_its_bandwidth() {
     for case in CASES {
-        let bandwidth = Bandwidth { inbound: 200_000, outbound: 400_000 };
+        // So little that packets come faster also where the machine is emulated.
+        let bandwidth = Bandwidth { inbound: 40_000, outbound: 80_000 };
         let more = Service { bandwidth, ..Service::default() };
         let flags = SERVICE_PRESENT | SERVICE_METERED;
         let (mut balancer, installed) =
             Balancer::with(&Listener { more, flags, ..case.listener(1) });
         case.establish(&mut balancer, case.client(1), case.vip());
-        for (packet, rate) in traffic(case).iter().zip([200_000, 400_000]) {
+        for (packet, rate) in traffic(case).iter().zip([40_000, 80_000]) {
             let (passed, allowed) = pass(&mut balancer, packet, rate);
             assert!(passed <= allowed + 2 * PAYLOAD as u64, "{passed} of {allowed}, {case:?}");
             assert!(passed >= allowed * 9 / 10, "{passed} of {allowed}, {case:?}");

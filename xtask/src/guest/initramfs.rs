@@ -10,16 +10,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::TOOLS;
+use super::Guest;
 use super::kernel::Kernel;
-use super::script::{self, Task};
+use super::script::{self, Program};
+use super::tools::{Tool, Wanted};
 use crate::run;
-use crate::setup::packages;
 
-/// What the labs' links are made of.
-const MODULES: [&str; 3] = ["bridge", "veth", "8021q"];
+const BUSYBOX: Wanted = Wanted { program: "busybox", package: "busybox-static" };
+const CPIO: Wanted = Wanted { program: "cpio", package: "cpio" };
 /// What the script uses of busybox. No `ip`: it would come before iproute2's.
-const APPLETS: [&str; 6] = ["insmod", "mkdir", "mount", "poweroff", "sh", "uname"];
+const APPLETS: [&str; 8] = ["cat", "insmod", "mkdir", "mount", "ping", "poweroff", "sh", "uname"];
 /// Where the script mounts something.
 const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
 /// Our binaries in the guest.
@@ -29,39 +29,41 @@ const BINARIES: &str = "slb";
 ///
 /// # Errors
 /// Something that goes in is missing, or cannot be copied.
-pub(super) fn build(
-    directory: &Path,
-    kernel: &Kernel,
-    tasks: &[Task],
-    binaries: &[PathBuf],
-) -> Result<PathBuf> {
+pub(super) fn build(directory: &Path, kernel: &Kernel, guest: &Guest) -> Result<PathBuf> {
     let mut tree = Tree::new(directory.join("root"))?;
     for place in MOUNT_POINTS {
         tree.directory(Path::new(place))?;
     }
-    tree.tool("busybox", "bin")?;
+    tree.tool(&Tool::ensure(directory, BUSYBOX)?, "bin")?;
     for applet in APPLETS {
         symlink("busybox", tree.place(&Path::new("bin").join(applet))?)?;
     }
-    for tool in TOOLS {
-        tree.tool(tool, "usr/sbin")?;
+    for wanted in guest.tools {
+        tree.tool(&Tool::ensure(directory, *wanted)?, "usr/sbin")?;
     }
-    for binary in binaries {
-        tree.binary(binary, None)?;
+    for (name, binary) in &guest.binaries {
+        tree.binary(binary, name)?;
     }
-    let mut programs = Vec::new();
-    for task in tasks {
-        programs.push((task.name, tree.binary(&task.program, Some(task.name))?));
+    for (file, place) in &guest.files {
+        tree.copy(file, place)?;
+    }
+    let mut tasks = Vec::new();
+    for task in &guest.tasks {
+        let program = match &task.program {
+            Program::Copied(file) => tree.binary(file, task.name)?,
+            Program::There(name) => name.clone(),
+        };
+        tasks.push((task.name, script::line(&program, &task.arguments)));
     }
     let mut modules = Vec::new();
-    for file in kernel.modules(&MODULES)? {
+    for file in kernel.modules(guest.modules)? {
         modules.push(tree.copy(&file, &Path::new("lib/modules").join(name_of(&file)?))?);
     }
-    let script = script::init(&modules, &programs, &format!("/{BINARIES}"));
+    let script = script::init(&modules, &tasks, &format!("/{BINARIES}"));
     let init = tree.place(Path::new("init"))?;
     fs::write(&init, script)?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
-    tree.archive(&directory.join("initramfs.cpio"))
+    tree.archive(Tool::ensure(directory, CPIO)?.command(), &directory.join("initramfs.cpio"))
 }
 
 /// The files before they are put together.
@@ -100,33 +102,28 @@ impl Tree {
         Ok(Path::new("/").join(path).display().to_string())
     }
 
-    fn tool(&mut self, name: &str, directory: &str) -> Result<()> {
-        let from = packages::on_path(name).with_context(|| format!("there is no {name}"))?;
-        self.copy(&from, &Path::new(directory).join(name))?;
-        self.libraries(&from)
+    fn tool(&mut self, tool: &Tool, directory: &str) -> Result<()> {
+        self.copy(&tool.program, &Path::new(directory).join(name_of(&tool.program)?))?;
+        self.libraries(tool)
     }
 
     /// One of ours, without what debuggers read: it lies in the guest's memory.
-    fn binary(&mut self, from: &Path, name: Option<&str>) -> Result<String> {
-        let path = Path::new(BINARIES).join(name.map_or_else(|| name_of(from), Ok)?);
+    fn binary(&mut self, from: &Path, name: &str) -> Result<String> {
+        let path = Path::new(BINARIES).join(name);
         let to = self.place(&path)?;
         run::run(Command::new("strip").arg("-o").arg(to).arg(from))?;
-        self.libraries(from)?;
+        self.libraries(&Tool::of_machine(from.to_owned()))?;
         Ok(Path::new("/").join(path).display().to_string())
     }
 
-    /// To where they are on this machine: the loader looks there in the guest, too.
-    fn libraries(&mut self, program: &Path) -> Result<()> {
-        let output = Command::new("ldd").arg(program).output().context("`ldd` did not start")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        for library in libraries(&text).with_context(|| format!("{}", program.display()))? {
-            self.copy(Path::new(library), Path::new(library.trim_start_matches('/')))?;
+    fn libraries(&mut self, tool: &Tool) -> Result<()> {
+        for library in tool.libraries()? {
+            self.copy(&library.from, &library.place)?;
         }
         Ok(())
     }
 
-    fn archive(&self, path: &Path) -> Result<PathBuf> {
-        let mut cpio = Command::new("cpio");
+    fn archive(&self, mut cpio: Command, path: &Path) -> Result<PathBuf> {
         cpio.args(["--create", "--format=newc", "--owner=0:0", "--quiet", "--null"]);
         // Not compressed: unpacking would take the guest longer than loading.
         cpio.current_dir(&self.root).stdin(Stdio::piped()).stdout(fs::File::create(path)?);
@@ -148,34 +145,4 @@ impl Tree {
 fn name_of(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.with_context(|| format!("{} names no file", path.display()))
-}
-
-/// The paths that `ldd` prints; none for a static program.
-fn libraries(printed: &str) -> Result<Vec<&str>> {
-    if let Some(line) = printed.lines().find(|line| line.contains("not found")) {
-        bail!("a library is missing: {}", line.trim());
-    }
-    Ok(printed.split_whitespace().filter(|word| word.starts_with('/')).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_libraries_are_what_ldd_found_and_the_loader() {
-        let printed = "\tlinux-vdso.so.1 (0x00007f40ddd0b000)\n\
-            \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f40dd61e000)\n\
-            \t/lib64/ld-linux-x86-64.so.2 (0x00007f40ddd0d000)\n";
-        let wanted = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
-        assert_eq!(libraries(printed).unwrap(), wanted);
-    }
-
-    #[test]
-    fn a_static_program_needs_no_library_and_a_missing_one_is_named() {
-        assert!(libraries("\tnot a dynamic executable\n").unwrap().is_empty());
-        assert!(libraries("\tstatically linked\n").unwrap().is_empty());
-        let error = libraries("\tlibmnl.so.0 => not found\n").unwrap_err().to_string();
-        assert!(error.contains("libmnl.so.0"), "{error}");
-    }
 }

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::tools::{Tool, Wanted};
 use crate::setup::packages;
 use crate::setup::step;
 
@@ -13,6 +13,9 @@ use crate::setup::step;
 const PREFIX: &str = "linux-image-6.1.0-";
 /// The signed kernel for ordinary machines; others are `-rt-amd64`, `-amd64-unsigned` and so on.
 const FLAVOUR: &str = "-amd64";
+
+/// Lists which modules need which.
+const DEPMOD: Wanted = Wanted { program: "depmod", package: "kmod" };
 
 /// An unpacked kernel.
 pub(super) struct Kernel {
@@ -83,7 +86,7 @@ fn offered() -> Option<String> {
 /// Fetches the newest package's file, with fresh lists if the present ones do not lead to it.
 fn fetch(directory: &Path) -> Result<String, String> {
     if let Some(package) = offered()
-        && packages::download(&package, directory).is_ok()
+        && packages::download(&[&package], directory).is_ok()
     {
         return Ok(package);
     }
@@ -93,7 +96,7 @@ fn fetch(directory: &Path) -> Result<String, String> {
     packages::update().map_err(|end| format!("`apt-get update` failed:\n{end}"))?;
     let package =
         offered().ok_or_else(|| format!("the package lists have no {PREFIX}N{FLAVOUR}"))?;
-    packages::download(&package, directory)
+    packages::download(&[&package], directory)
         .map_err(|end| format!("`apt-get download {package}` failed:\n{end}"))?;
     Ok(package)
 }
@@ -122,14 +125,13 @@ fn unpack(directory: &Path, package: &str, file: &str) -> Result<()> {
         fs::remove_dir_all(&half)?;
     }
     let release = package.trim_start_matches("linux-image-");
-    let mut dpkg = Command::new("dpkg-deb");
     let file = directory.join(file);
-    if let Err(end) = step::quietly(dpkg.arg("--extract").arg(&file).arg(&half)) {
+    if let Err(end) = packages::unpack(&file, &half) {
         let _ = fs::remove_file(&file);
         bail!("{} could not be unpacked and was removed:\n{end}", file.display());
     }
-    let mut depmod = Command::new(packages::on_path("depmod").unwrap_or_else(|| "depmod".into()));
-    step::quietly(depmod.arg("--basedir").arg(&half).arg(release))
+    let depmod = Tool::ensure(directory, DEPMOD)?;
+    step::quietly(depmod.command().arg("--basedir").arg(&half).arg(release))
         .map_err(|end| anyhow!("the modules of {release} could not be listed:\n{end}"))?;
     fs::rename(&half, directory.join(package)).context("moving the unpacked kernel into place")
 }

@@ -1,15 +1,25 @@
 //! What the guest does after booting, and the marks by which its output is read.
 
+use std::path::PathBuf;
+
 /// Begins the lines that are for us. They may have something else before them: the kernel's
 /// messages go to the same serial line.
 const MARK: &str = "[guest]";
 
-/// A program to run in the guest.
+/// Something to run in the guest.
 pub(crate) struct Task {
     /// One word.
     pub(crate) name: &'static str,
-    /// One of this machine's.
-    pub(crate) program: std::path::PathBuf,
+    pub(crate) program: Program,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// What a task runs.
+pub(crate) enum Program {
+    /// One of this machine's, which is copied into the guest.
+    Copied(PathBuf),
+    /// One that the guest has.
+    There(String),
 }
 
 /// What the guest printed, by task.
@@ -32,11 +42,12 @@ pub(crate) struct Ran {
     pub(crate) exit_code: Option<i32>,
 }
 
-/// The guest's first and only script. `modules` and `tasks` are paths in the guest.
+/// The guest's first and only script. `modules` are paths in the guest, `tasks` names and command
+/// lines.
 pub(super) fn init(modules: &[String], tasks: &[(&str, String)], binaries: &str) -> String {
     let mut script = format!(
         "#!/bin/sh\n\
-         export PATH=/usr/sbin:/bin HOME=/tmp NO_COLOR=1 SLB_BIN_DIR={binaries}\n\
+         export PATH=/usr/sbin:/bin:{binaries} HOME=/tmp NO_COLOR=1 SLB_BIN_DIR={binaries}\n\
          mount -t proc proc /proc\n\
          mount -t sysfs sysfs /sys\n\
          mount -t devtmpfs devtmpfs /dev\n\
@@ -50,25 +61,28 @@ pub(super) fn init(modules: &[String], tasks: &[(&str, String)], binaries: &str)
         script += &format!("insmod {module}\n");
     }
     script += &format!("ip link set lo up\necho \"{MARK} kernel $(uname -r)\"\n");
-    for (name, program) in tasks {
-        script +=
-            &format!("echo \"{MARK} begin {name}\"\n{program}\necho \"{MARK} end {name} $?\"\n");
+    for (name, line) in tasks {
+        script += &format!("echo \"{MARK} begin {name}\"\n{line}\necho \"{MARK} end {name} $?\"\n");
     }
     script += &format!("echo \"{MARK} off\"\npoweroff -f\n");
     script
 }
 
+/// A command line of the guest's shell.
+pub(super) fn line(program: &str, arguments: &[String]) -> String {
+    let quoted = |word: &String| format!(" '{}'", word.replace('\'', r"'\''"));
+    std::iter::once(program.to_owned()).chain(arguments.iter().map(quoted)).collect()
+}
+
 impl Transcript {
-    /// Reads what came over the serial line.
-    pub(super) fn of<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut transcript = Self::default();
-        for line in lines {
-            transcript.add(line);
-        }
-        transcript
+    /// The task that is running, as far as it has been read.
+    pub(super) fn running(&self) -> Option<&str> {
+        let last = self.tasks.last().filter(|ran| ran.exit_code.is_none());
+        last.map(|ran| ran.name.as_str())
     }
 
-    fn add(&mut self, line: &str) {
+    /// Reads the next line that came over the serial line.
+    pub(super) fn add(&mut self, line: &str) {
         let marked = line.split_once(MARK).map(|(_, words)| words.split_whitespace());
         let words: Vec<&str> = marked.into_iter().flatten().collect();
         let open = self.tasks.last_mut().filter(|ran| ran.exit_code.is_none());
@@ -106,9 +120,15 @@ mod tests {
         "[   31.795218] reboot: Power down",
     ];
 
+    fn read<'a>(lines: impl IntoIterator<Item = &'a str>) -> Transcript {
+        let mut transcript = Transcript::default();
+        lines.into_iter().for_each(|line| transcript.add(line));
+        transcript
+    }
+
     #[test]
     fn output_is_told_apart_by_task_and_has_its_exit_code() {
-        let transcript = Transcript::of(WHOLE);
+        let transcript = read(WHOLE);
         assert_eq!(transcript.kernel.as_deref(), Some("6.1.0-56-amd64"));
         assert!(transcript.complete);
         let told: Vec<_> = transcript
@@ -121,10 +141,19 @@ mod tests {
 
     #[test]
     fn a_task_in_which_the_guest_stopped_has_no_exit_code() {
-        let transcript = Transcript::of(WHOLE.into_iter().take(4));
+        let transcript = read(WHOLE.into_iter().take(4));
         assert!(!transcript.complete);
         assert_eq!(transcript.tasks.len(), 1);
         assert_eq!(transcript.tasks[0].exit_code, None);
+        assert_eq!(transcript.running(), Some("demo"));
+        assert_eq!(read(WHOLE.into_iter().take(5)).running(), None);
+    }
+
+    #[test]
+    fn a_task_gets_its_arguments_as_they_are() {
+        let arguments = ["--only", "it's $HOME"].map(str::to_owned);
+        assert_eq!(line("/slb/x", &arguments), r"/slb/x '--only' 'it'\''s $HOME'");
+        assert_eq!(line("/slb/x", &[]), "/slb/x");
     }
 
     #[test]
@@ -137,7 +166,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("echo \""))
             .map(|line| line.replace("$(uname -r)", "6.1.0").replace("$?", "7").replace('"', ""))
             .collect();
-        let transcript = Transcript::of(printed.iter().map(String::as_str));
+        let transcript = read(printed.iter().map(String::as_str));
         let ran = Ran { name: "demo".to_owned(), lines: Vec::new(), exit_code: Some(7) };
         let wanted =
             Transcript { kernel: Some("6.1.0".to_owned()), tasks: vec![ran], complete: true };

@@ -20,8 +20,6 @@ pub(crate) enum Scope {
     Build,
     /// To build, and to make network namespaces with real traffic.
     Labs,
-    /// To build, and to run the same in a virtual machine with Debian's kernel.
-    Guest,
     /// To build, to run labs, to run all tests. Also says what was there already.
     Everything,
 }
@@ -40,17 +38,6 @@ const TEST_TOOLS: [(&str, &str, &str); 4] = [
     ("python3", "python3", "another one"),
     ("traceroute", "traceroute", "a tracer of routes that SLB has no part in"),
     ("scapy3", "python3-scapy", "a judge of packets that SLB has no part in"),
-];
-
-/// The same for the virtual machine. Its file system is put together from this machine's.
-const GUEST_TOOLS: [(&str, &str, &str); 7] = [
-    ("qemu-system-x86_64", "qemu-system-x86", "the virtual machine"),
-    ("busybox", "busybox-static", "the guest's shell"),
-    ("cpio", "cpio", "the guest's file system"),
-    ("depmod", "kmod", "the guest's modules"),
-    ("ip", "iproute2", "copied into the guest"),
-    ("ethtool", "ethtool", "copied into the guest"),
-    ("nft", "nftables", "copied into the guest"),
 ];
 
 /// Makes the machine ready; does nothing where nothing is missing.
@@ -87,7 +74,6 @@ impl Scope {
         match self {
             Self::Build => &[],
             Self::Labs | Self::Everything => &LAB_TOOLS,
-            Self::Guest => &GUEST_TOOLS,
         }
     }
 }

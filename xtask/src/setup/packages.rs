@@ -90,13 +90,53 @@ pub(crate) fn update() -> Result<(), String> {
     step::quietly(update.arg("update"))
 }
 
-/// Fetches a package's file into `directory`, without installing it. Needs no root.
+/// Fetches packages' files into `directory`, without installing them. Needs no root. A package is a
+/// name, or `NAME=VERSION`.
 ///
 /// # Errors
 /// The end of its output.
-pub(crate) fn download(package: &str, directory: &Path) -> Result<(), String> {
+pub(crate) fn download(packages: &[&str], directory: &Path) -> Result<(), String> {
     let mut download = apt_get();
-    step::quietly(download.args(["download", package]).current_dir(directory))
+    step::quietly(download.arg("download").args(packages).current_dir(directory))
+}
+
+/// Unpacks a package's file below `root`, without installing it.
+///
+/// # Errors
+/// What it said.
+pub(crate) fn unpack(file: &Path, root: &Path) -> Result<(), String> {
+    let mut dpkg = Command::new("dpkg-deb");
+    let output = dpkg.arg("--extract").arg(file).arg(root).output();
+    let output = output.map_err(|error| format!("`dpkg-deb` did not start: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(step::last_lines(&String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+/// What the installation of a package would bring to this machine, as `NAME=VERSION`, whatever
+/// would have to go for it.
+///
+/// # Errors
+/// It is unknown, or it cannot be installed at any price; the end of what was said about that.
+pub(crate) fn installation(package: &str) -> Result<Vec<String>, String> {
+    let mut ask = apt_get();
+    ask.args(["--simulate", "--no-install-recommends", "install", package]);
+    let output = ask.output().map_err(|error| format!("`apt-get` did not start: {error}"))?;
+    if !output.status.success() {
+        return Err(step::last_lines(&String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(installed_in(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The lines `Inst NAME [OLD VERSION] (VERSION ...)` of a simulation.
+fn installed_in(simulation: &str) -> Vec<String> {
+    let lines = simulation.lines().filter_map(|line| line.strip_prefix("Inst "));
+    let versions = lines.filter_map(|line| {
+        let (name, version) = (line.split_once(' ')?.0, line.split_once('(')?.1);
+        Some(format!("{name}={}", version.split_once(' ')?.0))
+    });
+    versions.collect()
 }
 
 /// The packages whose names begin so, by the present package lists.
@@ -146,6 +186,16 @@ mod tests {
         assert_eq!(candidate_in(policy), Some((1, 96)));
         assert_eq!(candidate_in("x:\n  Installed: (none)\n  Candidate: (none)\n"), None);
         assert_eq!(candidate_in(""), None);
+    }
+
+    #[test]
+    fn what_an_installation_would_bring_is_read_from_its_simulation() {
+        let simulation = "The following packages will be REMOVED:\n  qemu-utils\n\
+            Remv qemu-utils [1:10.0.2+ds-2]\n\
+            Inst libfdt1 (1.6.1-4+b1 Debian:12.15/oldstable [amd64])\n\
+            Inst seabios [1.15] (1.16.2-1 Debian:12.15/oldstable [all])\n\
+            Conf libfdt1 (1.6.1-4+b1 Debian:12.15/oldstable [amd64])\n";
+        assert_eq!(installed_in(simulation), ["libfdt1=1.6.1-4+b1", "seabios=1.16.2-1"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::count::Count;
 use crate::build::{self, Profile};
-use crate::guest::{self, Ran, Task, Transcript};
+use crate::guest::{self, Guest, Program, Ran, Task, Transcript};
 
 /// Shows real traffic through the daemon; its exit code says whether all it states held.
 const DEMO: &str = "demo";
@@ -30,12 +30,14 @@ fn counted() -> Result<Count> {
     let bins = ["slbd", "slb", "slb-demo"];
     build::binaries(&["slb-userspace", "slb-tests"], &bins, Profile::Dev)?;
     let built = |name| Profile::Dev.directory().join(name);
-    let tasks = [
-        Task { name: DEMO, program: built("slb-demo") },
-        Task { name: PROGRAM, program: build::test_binary("slb-tests", "program")? },
-    ];
-    let transcript = guest::run(&tasks, &[built("slbd"), built("slb")])?;
-    Ok(judge(&transcript))
+    let program = build::test_binary("slb-tests", "program")?;
+    let task = |name, program| Task { name, program: Program::Copied(program), arguments: vec![] };
+    let guest = Guest {
+        tasks: vec![task(DEMO, built("slb-demo")), task(PROGRAM, program)],
+        binaries: ["slbd", "slb"].map(|name| (name, built(name))).to_vec(),
+        ..Guest::of_labs()
+    };
+    Ok(judge(&guest.run()?))
 }
 
 /// The sum of what the tasks proved.

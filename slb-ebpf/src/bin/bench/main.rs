@@ -134,6 +134,12 @@ pub fn absorb(context: XdpContext) -> u32 {
     spoof::absorb(&context)
 }
 
+/// Counts datagrams, and leaves all else to the kernel.
+#[xdp]
+pub fn arrive(context: XdpContext) -> u32 {
+    receiver::arrive(&context)
+}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     // The verifier proves that nothing reaches this.

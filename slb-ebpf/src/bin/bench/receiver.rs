@@ -1,11 +1,15 @@
 //! The far end of a wire, and a way to it.
 
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_ABORTED, XDP_DROP},
+    bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS},
     helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
     programs::XdpContext,
 };
-use slb_ebpf::packet::{Frame, Header};
+use slb_ebpf::{
+    headers::{Ethernet, Ipv4},
+    packet::{Frame, Header},
+    parse::link::IPV4,
+};
 
 use crate::maps::{LATENCIES, RECEIVER};
 
@@ -42,4 +46,19 @@ pub(crate) fn receive(context: &XdpContext) -> u32 {
         }
     }
     XDP_DROP
+}
+
+/// Counts and drops what is UDP over IPv4, also behind another IPv4 header; all else goes on to the
+/// kernel.
+#[inline(always)]
+pub(crate) fn arrive(context: &XdpContext) -> u32 {
+    const UDP: u8 = 17;
+    const IPIP: u8 = 4;
+    let frame = Frame::of(context);
+    let Ok(ethernet) = frame.read::<Ethernet>(0) else { return XDP_PASS };
+    let Ok(header) = frame.read::<Ipv4>(size_of::<Ethernet>()) else { return XDP_PASS };
+    if ethernet.ethertype != IPV4 || !matches!(header.protocol, UDP | IPIP) {
+        return XDP_PASS;
+    }
+    receive(context)
 }

@@ -3,6 +3,7 @@
 mod budget;
 mod flood;
 mod measure;
+mod pktgen;
 mod plot;
 mod program;
 mod report;
@@ -36,6 +37,8 @@ enum Bench {
     Wire(wire::Arguments),
     /// Open connections beside a flood of SYNs
     Flood(flood::Arguments),
+    /// Instructions of a packet by the kernel's generator, beside IPVS and routing
+    Pktgen(pktgen::Arguments),
     /// Draw what is stored, into docs/
     Plot,
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Bench::Program(arguments) => program::run(&arguments),
         Bench::Wire(arguments) => wire::run(&arguments),
         Bench::Flood(arguments) => flood::run(&arguments),
+        Bench::Pktgen(arguments) => pktgen::run(&arguments),
         Bench::Plot => plot::run().map(|()| ExitCode::SUCCESS),
     };
     let result = match result {

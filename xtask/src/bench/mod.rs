@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: measurements, as tables with ratios.
 
+mod counted;
+
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
@@ -22,7 +24,7 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Bench {
     /// The connection table alone: lookups, opens, two processors
     Table,
@@ -43,16 +45,23 @@ enum Bench {
 /// Builds and runs a benchmark, draws, or both.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let missing = match arguments.bench {
-        None | Some(Bench::Table | Bench::Program | Bench::Wire | Bench::Flood) => None,
-        Some(Bench::Pktgen | Bench::Peers) => Some("the benchmarks"),
+        None | Some(Bench::Table | Bench::Program | Bench::Wire | Bench::Flood | Bench::Pktgen) => {
+            None
+        }
+        Some(Bench::Peers) => Some("the benchmarks"),
         Some(Bench::L7) => Some("the layer 7 sidecar"),
     };
     let name = arguments.bench.map_or("plot", Bench::name);
     if let Some(with) = missing {
         return Ok(run::not_yet(&format!(
             "`bench {name}` is not there yet: it comes with {with}. There are `bench table`, \
-             `bench program`, `bench wire` and `bench flood`."
+             `bench program`, `bench wire`, `bench flood` and `bench pktgen`."
         )));
+    }
+    // By an interface of this machine it only sends; else it is a virtual machine that measures.
+    let by_interface = |word: &String| word.split('=').next() == Some("--iface");
+    if arguments.bench == Some(Bench::Pktgen) && !arguments.rest.iter().any(by_interface) {
+        return counted::run(&arguments.rest);
     }
     if arguments.bench.is_some()
         && let Some(refusal) = run::refuse_without_root("a benchmark", &format!("bench {name}"))
