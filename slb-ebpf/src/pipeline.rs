@@ -117,7 +117,8 @@ fn balance<const W: usize, const RARE: bool>(
     let now = maps::tick();
     let found = match look {
         Look::Chosen if RARE => one_packet::chosen(),
-        _ => entries::connection(&packet.key(side), side, now),
+        _ if RARE => entries::connection::<W, false>(&packet.key(side), side, now),
+        _ => entries::connection::<W, true>(&packet.key(side), side, now),
     };
     let entry = match found {
         Some(entry) => entry,

@@ -109,7 +109,7 @@ pub(super) fn find<const W: usize>(context: &XdpContext) -> Step<()> {
         return Err(otherwise);
     };
     let key = Key { client, server };
-    let entry = entries::connection(&key, side, maps::tick()).ok_or(otherwise)?;
+    let entry = entries::connection::<W, false>(&key, side, maps::tick()).ok_or(otherwise)?;
     if network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }

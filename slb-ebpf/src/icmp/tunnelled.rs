@@ -77,7 +77,7 @@ pub(super) fn tell<const W: usize>(context: &XdpContext, outer: &Outer) -> Step<
     let client: [u64; W] = endpoint(addresses.source, ports.source.to_ne_bytes(), protocol);
     let vip = endpoint(addresses.destination, ports.destination.to_ne_bytes(), protocol);
     let key = Key { client: &client, server: &vip };
-    let entry = entries::connection(&key, Side::Vip, maps::tick()).ok_or(NOBODY)?;
+    let entry = entries::connection::<W, false>(&key, Side::Vip, maps::tick()).ok_or(NOBODY)?;
     let backend = backend_of(entry.seen.slot()).ok_or(Verdict::DropInternal)?;
     // Who forges it must know more than the client's connection.
     if entry.translation.mode() != mode::TUNNEL
