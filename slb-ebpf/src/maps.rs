@@ -32,7 +32,7 @@ use slb_common::{
 };
 
 pub use cookies::{CHALLENGED, COOKIE_KEYS};
-pub use scratch::{LINE_WORDS, NOWHERE, draw, errand, hold, opening};
+pub use scratch::{LINE_WORDS, NOWHERE, draw, errand, hold, hop_by_route, opening};
 pub use store::{Maps, adjust, fragment_mask};
 
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.

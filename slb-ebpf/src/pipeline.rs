@@ -2,7 +2,7 @@
 //! packet's story with a verdict; stages never call each other.
 
 use aya_ebpf::programs::XdpContext;
-use slb_common::{Verdict, connection::endpoint, next_hop::NextHop, service::mode};
+use slb_common::{Verdict, connection::endpoint, service::mode};
 
 use crate::{
     admission::{bandwidth, blackhole},
@@ -159,14 +159,13 @@ fn balance<const W: usize, const RARE: bool>(
     }
     let bytes = u64::from(packet.network.length);
     bandwidth::pass(entry.service(), side, bytes)?;
-    let mut hop = NextHop::default();
-    match side {
+    let hop = match side {
         Side::Vip if look == Look::First && entries::leaves(packet, &entry) => {
             return Err(handover::open(Look::First));
         }
-        Side::Vip => hops::backend(&entry, packet.network.length, &mut hop)?,
-        Side::Backend => hops::client(context, &entry, packet.network.length, &mut hop)?,
-    }
+        Side::Vip => hops::backend(&entry, packet.network.length)?,
+        Side::Backend => hops::client(context, &entry, packet.network.length)?,
+    };
     if RARE && packet.network.fragment.first() {
         following::remember(Frame::of(context), packet, entry.seen.slot())?;
     }
@@ -188,13 +187,13 @@ fn balance<const W: usize, const RARE: bool>(
     }
     forward::rewrite(context, packet, &entry, side)?;
     if RARE && packet.network.protocol == TCP && packet.network.fragment.whole() {
-        forward::options::edit(context, packet, side, &entry, &hop);
+        forward::options::edit(context, packet, side, &entry, hop);
     }
     let way = Way {
         mode: entry.translation.mode(),
         slot: entry.seen.slot(),
         flow: entry.control.tag(),
-        hop: &hop,
+        hop,
     };
     forward::send::<W>(context, &packet.link, packet.network.length as u16, &way)?;
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);

@@ -124,12 +124,10 @@ fn decide<const W: usize>(
     side: Side,
     entry: &Entry<W>,
 ) -> Step<()> {
-    let mut hop = NextHop::default();
-    match side {
-        Side::Vip => hops::backend(entry, u32::from(errand.length), &mut hop)?,
-        Side::Backend => hops::client(context, entry, u32::from(errand.length), &mut hop)?,
-    }
-    errand.hop = hop;
+    errand.hop = *match side {
+        Side::Vip => hops::backend(entry, u32::from(errand.length))?,
+        Side::Backend => hops::client(context, entry, u32::from(errand.length))?,
+    };
     (errand.slot, errand.flow) = (entry.seen.slot(), entry.control.tag());
     // Only what goes to a backend goes by tunnel.
     errand.mode = match side {
