@@ -27,6 +27,8 @@ macro_rules! stages {
 }
 
 stages! {
+    /// The hot path of IPv6.
+    Ipv6 = "slb_ipv6";
     /// The pipeline with everything that is rare: fragments, TCP options, translated sequence
     /// numbers, packets whose direction the addresses did not tell.
     Rare = "slb_rare";

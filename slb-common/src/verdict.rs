@@ -194,6 +194,8 @@ verdicts! {
     DropInternal = "internal", Drop;
 
     hand over:
+    /// IPv6: the entry has only the hot path of IPv4.
+    ToIpv6 = Ipv6;
     /// Needs something that the hot path leaves out.
     ToRare = Rare;
     /// The first packet of a connection.

@@ -7,8 +7,7 @@ use slb_common::{
 
 use crate::{
     connections::{
-        line::Line,
-        lookup::{Entry, at},
+        lookup::{Entry, at, find, find_at_home},
         sight,
         store::{Key, Side, Store},
         tcp_state::{reopens, tcp},
@@ -24,25 +23,27 @@ use crate::{
     services, syn_defence,
 };
 
-/// Finds a packet's connection; a reply of full NAT by its local endpoint.
+/// Finds a packet's connection; a reply of full NAT by its local endpoint. `HOT`: on the hot path.
 #[inline(always)]
-pub fn connection<const W: usize>(key: &Key<'_, W>, side: Side, now: u32) -> Option<Entry<W>> {
+pub fn connection<const W: usize, const HOT: bool>(
+    key: &Key<'_, W>,
+    side: Side,
+    now: u32,
+) -> Option<Entry<W>> {
     let local = match side {
         Side::Backend if services::to_local(key.client) => {
             local_ports::locate(key.client, key.server)
         }
         _ => None,
     };
-    // A bit may be another address's, of a client.
-    let (number, to_local) = match local {
-        Some(number) => (number, true),
-        None => (Maps.locate(key, side)?, false),
-    };
-    let own = |line: Line<W>| match to_local {
-        true => local_ports::owns(line, key.client),
-        false => line.client_is(key.client),
-    };
-    at(Maps, number, side, key.server, now, own)
+    match local {
+        Some(number) => {
+            at(Maps, number, side, key.server, now, |line| local_ports::owns(line, key.client))
+        }
+        // The bit may be another address's, of a client.
+        None if HOT => find_at_home(Maps, key, side, now),
+        None => find(Maps, key, side, now),
+    }
 }
 
 /// What stands for the entry of a packet from a backend that has none: it may be the reply to a

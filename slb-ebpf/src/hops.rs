@@ -28,8 +28,7 @@ pub fn backend<const W: usize>(
     entry: &Entry<W>,
     length: u32,
     if_failed: IfFailed,
-    hop: &mut NextHop,
-) -> Step<()> {
+) -> Step<&'static NextHop> {
     let backend = backend_of(entry.seen.slot()).ok_or(Verdict::DropInternal)?;
     if if_failed == IfFailed::Leaves && backend.flags & BACKEND_DOWN != 0 {
         return Err(handover::open(Look::First));
@@ -45,8 +44,7 @@ pub fn backend<const W: usize>(
         mode::TUNNEL => tunnel::overhead(backend.family),
         _ => 0,
     };
-    *hop = backend.hop;
-    fits(length, overhead, hop)
+    fits(length, overhead, &backend.hop)
 }
 
 /// The next hop to a connection's client, for a packet of this length: the kept one; if that is out
@@ -56,27 +54,28 @@ pub fn client<const W: usize>(
     context: &XdpContext,
     entry: &Entry<W>,
     length: u32,
-    hop: &mut NextHop,
-) -> Step<()> {
+) -> Step<&'static NextHop> {
     let kept = neighbours::kept(entry.client_hop());
-    if !kept.is_some_and(NextHop::usable)
-        && neighbours::by_route(context, endpoint_address(&entry.client), hop)
+    if let Some(hop) = kept
+        && hop.usable()
     {
-        entry.set_client_hop(neighbours::keep(hop));
-    } else {
-        // Out of date or not: nothing better is known where the kernel does not forward.
-        *hop = *kept.ok_or(Verdict::DropNoNextHop)?;
+        return fits(length, 0, hop);
     }
-    fits(length, 0, hop)
+    if let Some(hop) = neighbours::by_route(context, endpoint_address(&entry.client)) {
+        entry.set_client_hop(neighbours::keep(hop));
+        return fits(length, 0, hop);
+    }
+    // Out of date: nothing better is known where the kernel does not forward.
+    fits(length, 0, kept.ok_or(Verdict::DropNoNextHop)?)
 }
 
 /// Refuses a packet that the way does not carry with `overhead` bytes before it.
 #[inline(always)]
-fn fits(length: u32, overhead: u32, hop: &NextHop) -> Step<()> {
+fn fits(length: u32, overhead: u32, hop: &'static NextHop) -> Step<&'static NextHop> {
     // What is not known to be less is what a length can say.
     let mtu = u32::from(if hop.mtu == 0 { u16::MAX } else { hop.mtu });
     if length + overhead > mtu {
         return Err(handover::too_big(mtu.saturating_sub(overhead)));
     }
-    Ok(())
+    Ok(hop)
 }

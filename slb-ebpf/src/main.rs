@@ -21,13 +21,19 @@ use slb_ebpf::{
 /// Every packet that an interface receives.
 #[xdp]
 pub fn slb(context: XdpContext) -> u32 {
-    end(&context, pipeline::run::<false>(&context, Look::First))
+    end(&context, pipeline::enter(&context))
+}
+
+/// [`slb_common::stage::Stage::Ipv6`].
+#[xdp]
+pub fn slb_ipv6(context: XdpContext) -> u32 {
+    end(&context, pipeline::run::<3, false>(&context, Look::First))
 }
 
 /// [`slb_common::stage::Stage::Rare`].
 #[xdp]
 pub fn slb_rare(context: XdpContext) -> u32 {
-    end(&context, pipeline::run::<true>(&context, handover::look()))
+    end(&context, pipeline::again(&context, handover::look()))
 }
 
 /// [`slb_common::stage::Stage::Open`].

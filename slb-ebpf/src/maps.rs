@@ -7,7 +7,7 @@ mod store;
 
 use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray},
-    helpers::generated::bpf_ktime_get_coarse_ns,
+    helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::btf_map,
 };
 use slb_common::{
@@ -32,7 +32,7 @@ use slb_common::{
 };
 
 pub use cookies::{CHALLENGED, COOKIE_KEYS};
-pub use scratch::{LINE_WORDS, NOWHERE, draw, errand, hold, opening};
+pub use scratch::{LINE_WORDS, NOWHERE, draw, errand, hold, hop_by_route, opening};
 pub use store::{Maps, adjust, fragment_mask};
 
 /// `BPF_F_MMAPABLE`: the daemon reads these through a mapping.
@@ -145,6 +145,9 @@ pub static ONE_PACKET_REPLIES: HashMap<ReplyKey, Reply, 1024> = HashMap::new();
 #[btf_map]
 pub static CLIENT_WAYS: Array<[u64; CLIENT_WAY_WORDS], { CLIENT_WAYS_PLACES as usize }, MAPPED> =
     Array::new();
+/// The count of timer interrupts and the coarse clock then: [`now_ns`].
+#[btf_map]
+pub static CLOCK: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
@@ -157,17 +160,36 @@ pub static COUNT_VIPS: PerCpuArray<VipCounters, { slb_common::vip::VIP_STATES as
 #[btf_map]
 pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::new();
 
-/// Ticks of the monotonic clock; the coarse one costs a ninth of the exact one.
+/// Ticks of the monotonic clock.
 #[inline(always)]
 pub fn tick() -> u32 {
     (now_ns() >> TICK_SHIFT) as u32
 }
 
-/// Nanoseconds of the same clock.
+/// Nanoseconds of the same clock, as of the kernel's last or last but one timer interrupt.
+///
+/// The coarse clock moves with the kernel's count of timer interrupts. That count is one load, as
+/// the kernel replaces the helper's call by it; the clock itself is a real call, so a processor
+/// looks at it once for each interrupt.
 #[inline(always)]
 pub fn now_ns() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
-    unsafe { bpf_ktime_get_coarse_ns() }
+    let jiffies = unsafe { bpf_jiffies64() };
+    let clock = CLOCK.get_ptr_mut(0);
+    if let Some(clock) = clock {
+        // SAFETY: the map gave the pointer to this processor's own copy.
+        let [seen, then] = unsafe { *clock };
+        if seen == jiffies {
+            return then;
+        }
+    }
+    // SAFETY: as above.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    if let Some(clock) = clock {
+        // SAFETY: as above.
+        unsafe { *clock = [jiffies, now] };
+    }
+    now
 }
 
 /// The time as buckets count it.

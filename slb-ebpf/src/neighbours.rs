@@ -16,7 +16,7 @@ use slb_common::{
 use crate::{
     atomic,
     headers::Ethernet,
-    maps::{EGRESS, HOPS_CLIENTS},
+    maps::{EGRESS, HOPS_CLIENTS, hop_by_route},
     packet::{Frame, Short, Step},
     parse::link::Link,
 };
@@ -37,24 +37,30 @@ pub fn kept(index: u16) -> Option<&'static NextHop> {
 /// The index of the next hop to a client whose first packet this is; 0: no place is left for it.
 #[inline(always)]
 pub fn toward_client(context: &XdpContext, client: [u64; 2], link: &Link) -> Step<u16> {
-    let mut hop = NextHop::default();
-    if !by_route(context, client, &mut hop) {
-        hop = way_back(context, link)?;
-    }
-    Ok(keep(&hop))
+    Ok(match by_route(context, client) {
+        Some(hop) => keep(hop),
+        None => keep(&way_back(context, link)?),
+    })
 }
 
-/// The route's next hop to an address; false: the kernel knows none that XDP can send to.
+/// The route's next hop to an address, until the next one is asked for; `None`: the kernel knows
+/// none that XDP can send to.
 #[inline(always)]
-pub fn by_route(context: &XdpContext, address: [u64; 2], hop: &mut NextHop) -> bool {
+pub fn by_route(context: &XdpContext, address: [u64; 2]) -> Option<&'static NextHop> {
     // An IPv4 address has nothing in the second word; an IPv6 address that has not is no client.
     let family = if address[1] == 0 { AF_INET } else { AF_INET6 };
-    route(context, address[0], address[1], family, hop) != 0
+    if route(context, address[0], address[1], family) == 0 {
+        return None;
+    }
+    // SAFETY: the map gave the pointer to this processor's own copy.
+    hop_by_route().map(|hop| unsafe { &*hop })
 }
 
-/// Asks the kernel's routing table, on a stack frame of its own.
+/// Asks the kernel's routing table, on a stack frame of its own, and leaves the answer in
+/// [`hop_by_route`].
 #[inline(never)]
-fn route(context: &XdpContext, first: u64, second: u64, family: u8, hop: &mut NextHop) -> u32 {
+fn route(context: &XdpContext, first: u64, second: u64, family: u8) -> u32 {
+    let Some(hop) = hop_by_route() else { return 0 };
     // SAFETY: all zeroes is a value of this plain C struct.
     let mut query: FibLookup = unsafe { core::mem::zeroed() };
     // SAFETY: the context is the kernel's; reading its interface is what it is for.
@@ -81,7 +87,7 @@ fn route(context: &XdpContext, first: u64, second: u64, family: u8, hop: &mut Ne
         // XDP sends from the parent of a VLAN interface, and from a bridge not at all.
         (interface, vlan) = (*parent, *tag as u16);
     }
-    *hop = NextHop {
+    let answer = NextHop {
         destination: query.dmac,
         vlan,
         source: query.smac,
@@ -90,6 +96,8 @@ fn route(context: &XdpContext, first: u64, second: u64, family: u8, hop: &mut Ne
         interface,
         state: HOP_VALID,
     };
+    // SAFETY: the map gave the pointer to this processor's own copy.
+    unsafe { *hop = answer };
     u32::from(interface != 0)
 }
 

@@ -2,7 +2,7 @@
 //! packet's story with a verdict; stages never call each other.
 
 use aya_ebpf::programs::XdpContext;
-use slb_common::{Verdict, connection::endpoint, next_hop::NextHop, service::mode};
+use slb_common::{Verdict, connection::endpoint, service::mode};
 
 use crate::{
     admission::{bandwidth, blackhole},
@@ -36,31 +36,45 @@ pub enum Look {
     Proven = slb_common::stage::look::PROVEN,
 }
 
-/// Follows a packet to its end: the interface to send it from, or why it is not sent. What is
-/// `RARE` is left to a program of its own, which is this pipeline with it.
+/// Follows a packet to its end: the interface to send it from, or why it is not sent. A return from
+/// a call costs as much as fifty instructions, so IPv4 takes place here and IPv6 in a program of its
+/// own.
 #[inline(always)]
-pub fn run<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
+pub fn enter(context: &XdpContext) -> Step<u32> {
     match link::link(Frame::of(context))?.ethertype {
-        link::IPV4 => run_v4::<RARE>(context, look),
-        link::IPV6 => run_v6::<RARE>(context, look),
+        link::IPV4 => run::<1, false>(context, Look::First),
+        link::IPV6 => Err(Verdict::ToIpv6),
         _ => Err(Verdict::PassNotIp),
     }
 }
 
-/// IPv4, on a stack frame of its own: BPF has 512 bytes for a chain of calls.
-#[inline(never)]
-fn run_v4<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
-    let (packet, side) =
-        if RARE { parse::<1, false>(context)? } else { parse::<1, true>(context)? };
-    balance::<1, RARE>(context, &packet, side, look)
+/// The same for what is rare, each family on a stack frame of its own: BPF has 512 bytes for a chain
+/// of calls.
+#[inline(always)]
+pub fn again(context: &XdpContext, look: Look) -> Step<u32> {
+    match link::link(Frame::of(context))?.ethertype {
+        link::IPV4 => again_v4(context, look),
+        link::IPV6 => again_v6(context, look),
+        _ => Err(Verdict::PassNotIp),
+    }
 }
 
-/// IPv6, likewise.
 #[inline(never)]
-fn run_v6<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
+fn again_v4(context: &XdpContext, look: Look) -> Step<u32> {
+    run::<1, true>(context, look)
+}
+
+#[inline(never)]
+fn again_v6(context: &XdpContext, look: Look) -> Step<u32> {
+    run::<3, true>(context, look)
+}
+
+/// One family. What is `RARE` is left to a program of its own, which is this pipeline with it.
+#[inline(always)]
+pub fn run<const W: usize, const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
     let (packet, side) =
-        if RARE { parse::<3, false>(context)? } else { parse::<3, true>(context)? };
-    balance::<3, RARE>(context, &packet, side, look)
+        if RARE { parse::<W, false>(context)? } else { parse::<W, true>(context)? };
+    balance::<W, RARE>(context, &packet, side, look)
 }
 
 /// A packet that may be ours. `FIRST`: no program has seen it before.
@@ -117,7 +131,8 @@ fn balance<const W: usize, const RARE: bool>(
     let now = maps::tick();
     let found = match look {
         Look::Chosen if RARE => one_packet::chosen(),
-        _ => entries::connection(&packet.key(side), side, now),
+        _ if RARE => entries::connection::<W, false>(&packet.key(side), side, now),
+        _ => entries::connection::<W, true>(&packet.key(side), side, now),
     };
     let entry = match found {
         Some(entry) => entry,
@@ -144,14 +159,13 @@ fn balance<const W: usize, const RARE: bool>(
     }
     let bytes = u64::from(packet.network.length);
     bandwidth::pass(entry.service(), side, bytes)?;
-    let mut hop = NextHop::default();
-    match side {
+    let hop = match side {
         Side::Vip => {
             let if_failed = entries::if_failed::<W, RARE>(packet, &entry, look);
-            hops::backend(&entry, packet.network.length, if_failed, &mut hop)?;
+            hops::backend(&entry, packet.network.length, if_failed)?
         }
-        Side::Backend => hops::client(context, &entry, packet.network.length, &mut hop)?,
-    }
+        Side::Backend => hops::client(context, &entry, packet.network.length)?,
+    };
     if RARE && packet.network.fragment.first() {
         following::remember(Frame::of(context), packet, entry.seen.slot())?;
     }
@@ -173,13 +187,13 @@ fn balance<const W: usize, const RARE: bool>(
     }
     forward::rewrite(context, packet, &entry, side)?;
     if RARE && packet.network.protocol == TCP && packet.network.fragment.whole() {
-        forward::options::edit(context, packet, side, &entry, &hop);
+        forward::options::edit(context, packet, side, &entry, hop);
     }
     let way = Way {
         mode: entry.translation.mode(),
         slot: entry.seen.slot(),
         flow: entry.control.tag(),
-        hop: &hop,
+        hop,
     };
     forward::send::<W>(context, &packet.link, packet.network.length as u16, &way)?;
     stats::packet(side, entry.service(), entry.seen.slot(), bytes);

@@ -32,6 +32,9 @@ pub trait Store<const W: usize>: Copy {
     fn locate(self, key: &Key<'_, W>, side: Side) -> Option<u32> {
         locate(self, key, side)
     }
+    /// Begins to fetch the sequence numbers of a line that will probably be asked for: else they
+    /// would be waited for after the line itself, although they lie elsewhere.
+    fn want_sequences(self, _number: u32) {}
     /// Looks at the `number`-th bucket of a new entry's client: [`sight`], by whatever call the
     /// surroundings want.
     fn sight(self, hash: Hash, number: u32, new: &New<W>, now: u32) -> Sighting {

@@ -112,7 +112,7 @@ pub(super) fn find<const W: usize>(context: &XdpContext) -> Step<()> {
         return Err(otherwise);
     };
     let key = Key { client, server };
-    let entry = entries::connection(&key, side, maps::tick()).ok_or(otherwise)?;
+    let entry = entries::connection::<W, false>(&key, side, maps::tick()).ok_or(otherwise)?;
     if network.ttl <= 1 {
         return Err(Verdict::DropTtl);
     }
@@ -127,12 +127,10 @@ fn decide<const W: usize>(
     side: Side,
     entry: &Entry<W>,
 ) -> Step<()> {
-    let mut hop = NextHop::default();
-    match side {
-        Side::Vip => hops::backend(entry, u32::from(errand.length), IfFailed::Stays, &mut hop)?,
-        Side::Backend => hops::client(context, entry, u32::from(errand.length), &mut hop)?,
-    }
-    errand.hop = hop;
+    errand.hop = *match side {
+        Side::Vip => hops::backend(entry, u32::from(errand.length), IfFailed::Stays)?,
+        Side::Backend => hops::client(context, entry, u32::from(errand.length))?,
+    };
     errand.numbers = splice::quoted(side, entry);
     (errand.slot, errand.flow) = (entry.seen.slot(), entry.control.tag());
     // Only what goes to a backend goes by tunnel.

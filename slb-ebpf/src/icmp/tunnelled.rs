@@ -77,7 +77,7 @@ pub(super) fn tell<const W: usize>(context: &XdpContext, outer: &Outer) -> Step<
     let client: [u64; W] = endpoint(addresses.source, ports.source.to_ne_bytes(), protocol);
     let vip = endpoint(addresses.destination, ports.destination.to_ne_bytes(), protocol);
     let key = Key { client: &client, server: &vip };
-    let entry = entries::connection(&key, Side::Vip, maps::tick()).ok_or(NOBODY)?;
+    let entry = entries::connection::<W, false>(&key, Side::Vip, maps::tick()).ok_or(NOBODY)?;
     let backend = backend_of(entry.seen.slot()).ok_or(Verdict::DropInternal)?;
     // Who forges it must know more than the client's connection.
     if entry.translation.mode() != mode::TUNNEL
@@ -92,12 +92,11 @@ pub(super) fn tell<const W: usize>(context: &XdpContext, outer: &Outer) -> Step<
     let header = about_inner::<W>(outer.trouble, tunnel::overhead(backend.family));
     let quoted = message::quoted::<W>(usize::from(outer.quoted));
     let ahead = message::headers::<W>();
-    let mut hop = NextHop::default();
-    hops::client(context, &entry, (ahead + quoted) as u32, &mut hop)?;
+    let hop = hops::client(context, &entry, (ahead + quoted) as u32)?;
     message::trim(context, at + quoted).ok_or(Verdict::DropTruncated)?;
     let ethertype = if W == 1 { IPV4 } else { IPV6 };
     let link = Link { network: outer.at, ethertype, vlan: NO_VLAN };
-    send::address_before(context, &link, &hop, ahead as u16)?;
+    send::address_before(context, &link, hop, ahead as u16)?;
     let tag = if hop.vlan == NO_VLAN { 0 } else { size_of::<VlanTag>() };
     let ends = Addresses { source: addresses.destination, destination: addresses.source };
     message::write::<W>(context, size_of::<Ethernet>() + tag, &ends, header, quoted)

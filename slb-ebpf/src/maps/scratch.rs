@@ -2,7 +2,7 @@
 //! a time, so nobody else uses it meanwhile; what the last one left is still in it.
 
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
-use slb_common::connection::line_words;
+use slb_common::{connection::line_words, next_hop::NextHop};
 
 use crate::{connections::insert::New, icmp::Errand, persistence::Hold, schedulers::Draw};
 
@@ -26,6 +26,9 @@ static HOLD: PerCpuArray<[u64; size_of::<Hold>() / size_of::<u64>()], 1> = PerCp
 /// What becomes of an ICMP error, put together before anything is rewritten.
 #[btf_map]
 static ERRORS: PerCpuArray<[u64; ERROR_WORDS], 1> = PerCpuArray::new();
+/// The route's next hop.
+#[btf_map]
+static HOP_BY_ROUTE: PerCpuArray<NextHop, 1> = PerCpuArray::new();
 /// Stands for the line of what has none.
 #[btf_map]
 pub static NOWHERE: PerCpuArray<[u64; LINE_WORDS], 1> = PerCpuArray::new();
@@ -51,6 +54,12 @@ pub fn hold() -> Option<&'static mut Hold> {
 pub fn draw() -> Option<&'static mut Draw> {
     // SAFETY: as in `opening`.
     DRAW.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
+}
+
+/// Where the next hop is put that the routing table knows.
+#[inline(always)]
+pub fn hop_by_route() -> Option<*mut NextHop> {
+    HOP_BY_ROUTE.get_ptr_mut(0)
 }
 
 /// The place in which an ICMP error's errand is put together.

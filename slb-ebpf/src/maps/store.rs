@@ -8,7 +8,7 @@ use slb_common::{
 
 use super::{
     CONNECTIONS4, CONNECTIONS6, GAUGES, GAUGES_INSTANCES, GAUGES_SERVICES, SERVICES, backend_of,
-    service_of,
+    sequences_of, service_of,
 };
 use crate::{
     atomic,
@@ -87,6 +87,14 @@ impl<const W: usize> Store<W> for Maps {
     #[inline(always)]
     fn locate(self, key: &Key<'_, W>, side: Side) -> Option<u32> {
         verified::locate(key, side)
+    }
+
+    #[inline(always)]
+    fn want_sequences(self, number: u32) {
+        if let Some(place) = sequences_of::<W>(number) {
+            // SAFETY: the map gave the pointer to an aligned word.
+            unsafe { atomic::load(place) };
+        }
     }
 
     #[inline(always)]
