@@ -43,6 +43,33 @@ pub const CLIENT_HOPS: u32 = 16_384;
 pub const CLIENT_HOP_PROBES: u32 = 8;
 
 impl NextHop {
+    /// Its three words: what is compared and stored.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 3] {
+        let (d, v, s) = (self.destination, self.vlan.to_ne_bytes(), self.source);
+        let m = self.mtu.to_ne_bytes();
+        [
+            u64::from_ne_bytes([d[0], d[1], d[2], d[3], d[4], d[5], v[0], v[1]]),
+            u64::from_ne_bytes([s[0], s[1], s[2], s[3], s[4], s[5], m[0], m[1]]),
+            self.interface as u64 | (self.state as u64) << 32,
+        ]
+    }
+
+    /// The next hop of three words.
+    #[inline(always)]
+    pub const fn of_words([first, second, third]: [u64; 3]) -> Self {
+        let ([a, b, c, d, e, f, v, w], [g, h, i, j, k, l, m, n]) =
+            (first.to_ne_bytes(), second.to_ne_bytes());
+        Self {
+            destination: [a, b, c, d, e, f],
+            vlan: u16::from_ne_bytes([v, w]),
+            source: [g, h, i, j, k, l],
+            mtu: u16::from_ne_bytes([m, n]),
+            interface: third as u32,
+            state: (third >> 32) as u32,
+        }
+    }
+
     /// True if there is somewhere to send to, up to date or not.
     #[inline(always)]
     pub const fn known(&self) -> bool {

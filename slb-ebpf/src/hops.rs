@@ -56,17 +56,18 @@ pub fn client<const W: usize>(
     length: u32,
 ) -> Step<&'static NextHop> {
     let kept = neighbours::kept(entry.client_hop());
-    if let Some(hop) = kept
-        && hop.usable()
-    {
-        return fits(length, 0, hop);
-    }
-    if let Some(hop) = neighbours::by_route(context, endpoint_address(&entry.client)) {
-        entry.set_client_hop(neighbours::keep(hop));
-        return fits(length, 0, hop);
-    }
-    // Out of date: nothing better is known where the kernel does not forward.
-    fits(length, 0, kept.ok_or(Verdict::DropNoNextHop)?)
+    let hop = match kept {
+        Some(hop) if hop.usable() => hop,
+        _ => match neighbours::by_route(context, endpoint_address(&entry.client)) {
+            Some(hop) => {
+                entry.set_client_hop(neighbours::keep(hop));
+                hop
+            }
+            // Out of date or not: nothing better is known where the kernel does not forward.
+            None => kept.ok_or(Verdict::DropNoNextHop)?,
+        },
+    };
+    fits(length, 0, hop)
 }
 
 /// Refuses a packet that the way does not carry with `overhead` bytes before it.

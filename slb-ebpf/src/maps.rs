@@ -1,19 +1,19 @@
 //! The program's maps. Their names are the names of their pins; what lies in them is defined in
 //! `slb-common`. Sizes given here are placeholders: the daemon sets them when it loads.
 
+mod clock;
 mod cookies;
 mod scratch;
 mod store;
 
 use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray},
-    helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::btf_map,
 };
 use slb_common::{
     Answer, Verdict,
-    admission::{AclKey4, AclKey6, ClientKey, ClientState, RefusedCounters, UNIT_SHIFT},
-    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6, TICK_SHIFT},
+    admission::{AclKey4, AclKey6, ClientKey, ClientState, RefusedCounters},
+    connection::{BUCKET_WORDS_V4, BUCKET_WORDS_V6},
     fragment::BUCKET_WORDS,
     meta::Meta,
     next_hop::{CLIENT_HOPS, NextHop},
@@ -31,6 +31,7 @@ use slb_common::{
     },
 };
 
+pub use clock::{now_ns, tick, units};
 pub use cookies::{CHALLENGED, COOKIE_KEYS};
 pub use scratch::{LINE_WORDS, NOWHERE, draw, errand, hold, hop_by_route, opening};
 pub use store::{Maps, adjust, fragment_mask};
@@ -145,9 +146,6 @@ pub static ONE_PACKET_REPLIES: HashMap<ReplyKey, Reply, 1024> = HashMap::new();
 #[btf_map]
 pub static CLIENT_WAYS: Array<[u64; CLIENT_WAY_WORDS], { CLIENT_WAYS_PLACES as usize }, MAPPED> =
     Array::new();
-/// The count of timer interrupts and the coarse clock then: [`now_ns`].
-#[btf_map]
-pub static CLOCK: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 #[btf_map]
 pub static COUNT_BACKENDS: PerCpuArray<Counters, 1024> = PerCpuArray::new();
 #[btf_map]
@@ -159,44 +157,6 @@ pub static COUNT_VIPS: PerCpuArray<VipCounters, { slb_common::vip::VIP_STATES as
     PerCpuArray::new();
 #[btf_map]
 pub static COUNT_VERDICTS: PerCpuArray<u64, { Verdict::COUNT }> = PerCpuArray::new();
-
-/// Ticks of the monotonic clock.
-#[inline(always)]
-pub fn tick() -> u32 {
-    (now_ns() >> TICK_SHIFT) as u32
-}
-
-/// Nanoseconds of the same clock, as of the kernel's last or last but one timer interrupt.
-///
-/// The coarse clock moves with the kernel's count of timer interrupts. That count is one load, as
-/// the kernel replaces the helper's call by it; the clock itself is a real call, so a processor
-/// looks at it once for each interrupt.
-#[inline(always)]
-pub fn now_ns() -> u64 {
-    // SAFETY: the helper takes nothing and returns a number.
-    let jiffies = unsafe { bpf_jiffies64() };
-    let clock = CLOCK.get_ptr_mut(0);
-    if let Some(clock) = clock {
-        // SAFETY: the map gave the pointer to this processor's own copy.
-        let [seen, then] = unsafe { *clock };
-        if seen == jiffies {
-            return then;
-        }
-    }
-    // SAFETY: as above.
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
-    if let Some(clock) = clock {
-        // SAFETY: as above.
-        unsafe { *clock = [jiffies, now] };
-    }
-    now
-}
-
-/// The time as buckets count it.
-#[inline(always)]
-pub fn units() -> u64 {
-    now_ns() << UNIT_SHIFT
-}
 
 /// A service that exists.
 #[inline(always)]

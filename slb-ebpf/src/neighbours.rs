@@ -139,37 +139,10 @@ const fn bytes(mac: [u16; 3]) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
-/// The three words of a next hop: what is compared and stored.
-#[inline(always)]
-pub const fn words(hop: &NextHop) -> [u64; 3] {
-    let (d, v, s) = (hop.destination, hop.vlan.to_ne_bytes(), hop.source);
-    let m = hop.mtu.to_ne_bytes();
-    [
-        u64::from_ne_bytes([d[0], d[1], d[2], d[3], d[4], d[5], v[0], v[1]]),
-        u64::from_ne_bytes([s[0], s[1], s[2], s[3], s[4], s[5], m[0], m[1]]),
-        hop.interface as u64 | (hop.state as u64) << 32,
-    ]
-}
-
-/// The next hop of three words.
-#[inline(always)]
-pub const fn of_words([first, second, third]: [u64; 3]) -> NextHop {
-    let ([a, b, c, d, e, f, v, w], [g, h, i, j, k, l, m, n]) =
-        (first.to_ne_bytes(), second.to_ne_bytes());
-    NextHop {
-        destination: [a, b, c, d, e, f],
-        vlan: u16::from_ne_bytes([v, w]),
-        source: [g, h, i, j, k, l],
-        mtu: u16::from_ne_bytes([m, n]),
-        interface: third as u32,
-        state: (third >> 32) as u32,
-    }
-}
-
 /// The index under which a next hop is kept; 0 if all its places are taken by others.
 #[inline(never)]
 pub fn keep(hop: &NextHop) -> u16 {
-    let wanted = words(hop);
+    let wanted = hop.words();
     let hash = mix(wanted[0] ^ mix(wanted[2]));
     let mut probe = 0;
     while probe < CLIENT_HOP_PROBES {

@@ -6,6 +6,7 @@ use slb_common::{
         Control, Seen, Ties, Translation, endpoint, endpoint_address, endpoint_port, line_words,
         state,
     },
+    next_hop::NextHop,
     one_packet::{CLIENT_WAYS, Reply, ReplyKey},
     service::{BACKEND_PRESENT, mode},
 };
@@ -102,7 +103,7 @@ fn nowhere<const W: usize>() -> Option<Line<W>> {
 pub fn note_way(first: u64, second: u64, hop: u16) -> u32 {
     let Some(kept) = neighbours::kept(hop) else { return 0 };
     let Some((tag, place)) = way(first, second) else { return 0 };
-    let wanted = neighbours::words(kept);
+    let wanted = kept.words();
     // SAFETY: a place has four aligned words, whose pointer the map gave.
     unsafe {
         let seen = atomic::load(place);
@@ -142,7 +143,7 @@ fn recall(first: u64, second: u64) -> u32 {
         }
         words
     };
-    u32::from(neighbours::keep(&neighbours::of_words(hop)))
+    u32::from(neighbours::keep(&NextHop::of_words(hop)))
 }
 
 /// Bit of the hash of a place that is being written.

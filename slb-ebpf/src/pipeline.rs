@@ -36,9 +36,8 @@ pub enum Look {
     Proven = slb_common::stage::look::PROVEN,
 }
 
-/// Follows a packet to its end: the interface to send it from, or why it is not sent. A return from
-/// a call costs as much as fifty instructions, so IPv4 takes place here and IPv6 in a program of its
-/// own.
+/// Follows a packet to its end: the interface to send it from, or why it is not sent. Returns from
+/// calls are dear, so IPv4 takes place here and IPv6 in a program of its own.
 #[inline(always)]
 pub fn enter(context: &XdpContext) -> Step<u32> {
     match link::link(Frame::of(context))?.ethertype {

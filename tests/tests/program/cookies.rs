@@ -8,7 +8,8 @@ use slb_common::{
     Verdict::*,
     cookie::CookieKeys,
     service::{
-        SERVICE_ADOPT, SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO, SERVICE_PRESENT, Service, mode,
+        Limits, SERVICE_ADOPT, SERVICE_COOKIES_ALWAYS, SERVICE_COOKIES_AUTO, SERVICE_PRESENT,
+        Service, mode,
     },
 };
 use slb_tests::{
@@ -22,6 +23,7 @@ use super::{
     cases::{CLIENT_MAC, Case, FRONT_MAC, TCP_CASES},
     full_nat::local,
     listener::Listener,
+    splicing::Spliced,
     tcp_options::with_options,
     tunnel,
 };
@@ -207,5 +209,28 @@ fn a_cookie_of_a_changed_defence_counts_as_long_as_the_service_says() {
             let next = Packet { source: case.client(2), ..syn(case) };
             assert_eq!(balancer.receive(&next).verdict, Redirected, "no new cookie is given");
         }
+    }
+}
+
+#[test]
+fn a_proven_client_that_meets_a_limit_is_told_in_its_numbers_where_nobody_is_left() {
+    for (case, mode) in spliced_modes() {
+        let mut limited = listener(case, mode);
+        limited.more = Service { limits: Limits { connections: 1, rate: 0 }, ..Service::default() };
+        let mut balancer = balancer_with(case, &limited);
+        Spliced::answered(&mut balancer, case);
+        let second = Packet { source: case.client(2), ..syn(case) };
+        let cookie = answer(&mut balancer, &second).header.sequence_number;
+        let ack = Packet { source: case.client(2), ..client(case, cookie, flags::ACK) };
+        assert_eq!(balancer.receive(&ack).verdict, DropConnectionLimit, "{case:?}");
+        // Its backend goes before the client comes.
+        let mut balancer = self::balancer(case, mode);
+        let cookie = answer(&mut balancer, &syn(case)).header.sequence_number;
+        let empty = balancer.ring(limited.scheduler, Vec::new());
+        balancer.set_service(0, &listener(case, mode), empty);
+        let ended = balancer.receive(&client(case, cookie, flags::ACK));
+        assert_eq!((ended.verdict, ended.answer), (DropNoBackend, Some(Answer::Reset)));
+        let header = segment(&ended.frame).header;
+        assert_eq!(header.sequence_number, cookie.wrapping_add(1), "{case:?}");
     }
 }

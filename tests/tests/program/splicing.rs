@@ -3,12 +3,7 @@
 
 use std::net::SocketAddr;
 
-use slb_common::{
-    Answer,
-    Verdict::*,
-    connection::state,
-    service::{Limits, Service, mode},
-};
+use slb_common::{Answer, Verdict::*, connection::state, service::mode};
 use slb_tests::{
     icmp::{Trouble, error, quote, segment},
     packets::{BACKEND_START, CLIENT_START, Packet, Transport, endpoints, flags},
@@ -18,7 +13,7 @@ use slb_userspace::config::model::Family;
 use super::{
     balancer::{Balancer, ELSEWHERE, INTERFACE, OWN_MAC},
     cases::{CLIENT_MAC, Case, FRONT_MAC, assert_sent, router},
-    cookies::{answer, balancer, balancer_with, client, listener, of_buckets, spliced_modes, syn},
+    cookies::{answer, balancer, client, of_buckets, spliced_modes, syn},
     full_nat,
     icmp_errors::least,
     listener::Listener,
@@ -31,7 +26,7 @@ const CARRIED: [u8; 12] = [2, 4, 5, 0xb4, 4, 2, 1, 1, 1, 3, 3, 7];
 const BACKEND_SCALE: u8 = 9;
 
 /// A connection of the first client that has been opened by cookie.
-struct Spliced {
+pub(super) struct Spliced {
     case: Case,
     cookie: u32,
     /// Whom the backend talks to: the client, or the local endpoint in its place.
@@ -48,7 +43,7 @@ impl Spliced {
     }
 
     /// Opens one whose backend has answered; the client knows.
-    fn answered(balancer: &mut Balancer, case: Case) -> Self {
+    pub(super) fn answered(balancer: &mut Balancer, case: Case) -> Self {
         let spliced = Self::open(balancer, case);
         assert_eq!(balancer.receive(&spliced.syn_ack()).verdict, Transmitted, "{case:?}");
         spliced
@@ -383,28 +378,5 @@ fn a_client_that_has_proven_itself_keeps_its_place_beside_those_that_have_not() 
         assert_eq!(entries.len(), 8);
         assert!(entries.iter().any(|entry| entry.client == case.client(1)), "{case:?}");
         balancer.assert_consistent();
-    }
-}
-
-#[test]
-fn a_proven_client_that_meets_a_limit_is_told_in_its_numbers_where_nobody_is_left() {
-    for (case, mode) in spliced_modes() {
-        let mut limited = listener(case, mode);
-        limited.more = Service { limits: Limits { connections: 1, rate: 0 }, ..Service::default() };
-        let mut balancer = balancer_with(case, &limited);
-        Spliced::answered(&mut balancer, case);
-        let second = Packet { source: case.client(2), ..syn(case) };
-        let cookie = answer(&mut balancer, &second).header.sequence_number;
-        let ack = Packet { source: case.client(2), ..client(case, cookie, flags::ACK) };
-        assert_eq!(balancer.receive(&ack).verdict, DropConnectionLimit, "{case:?}");
-        // Its backend goes before the client comes.
-        let mut balancer = self::balancer(case, mode);
-        let cookie = answer(&mut balancer, &syn(case)).header.sequence_number;
-        let empty = balancer.ring(limited.scheduler, Vec::new());
-        balancer.set_service(0, &listener(case, mode), empty);
-        let ended = balancer.receive(&client(case, cookie, flags::ACK));
-        assert_eq!((ended.verdict, ended.answer), (DropNoBackend, Some(Answer::Reset)));
-        let header = segment(&ended.frame).header;
-        assert_eq!(header.sequence_number, cookie.wrapping_add(1), "{case:?}");
     }
 }
