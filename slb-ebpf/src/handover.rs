@@ -148,3 +148,11 @@ pub fn read() -> Option<Handover> {
     // SAFETY: the map gave the pointer to this processor's own copy.
     HANDOVER.get_ptr(0).map(|handover| unsafe { handover.read_volatile() })
 }
+
+/// What was handed over, in place.
+#[inline(always)]
+pub fn told() -> Option<&'static Handover> {
+    // SAFETY: the map gave the pointer to this processor's own copy, which lives as long as the
+    // program.
+    HANDOVER.get_ptr(0).map(|handover| unsafe { &*handover })
+}

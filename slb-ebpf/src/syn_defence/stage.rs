@@ -52,7 +52,7 @@ fn of_family<const W: usize>(context: &XdpContext) -> Step<Verdict> {
         return Err(Verdict::DropTruncated);
     };
     let came = Came { context, packet: &packet, addresses, segment };
-    let told = handover::read().ok_or(Verdict::DropInternal)?;
+    let told = handover::told().ok_or(Verdict::DropInternal)?;
     let done = match told.cookie_task {
         ANSWER => came.answer(told.answer.mss as u16),
         CHALLENGE => came.challenge(),
