@@ -9,8 +9,8 @@ use super::Namespace;
 
 /// TCP segments and UDP datagrams of one namespace, both families, from /proc/net/snmp.
 ///
-/// TCP counts every segment with its retransmissions, RSTs and ACKs from TIME_WAIT. With
-/// segmentation offloads off, as in a lab, a segment is a packet.
+/// TCP counts every segment, RSTs and ACKs from TIME_WAIT too, and repeated ones by themselves
+/// (RFC 4022, `tcpOutSegs`). With segmentation offloads off, as in a lab, a segment is a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketsCounted {
     /// Sent by this host.
@@ -35,8 +35,10 @@ impl PacketsCounted {
             let udp6 = line_value(&snmp6, udp6).unwrap_or(0);
             Some(column(&snmp, "Tcp:", tcp)? + column(&snmp, "Udp:", udp)? + udp6)
         };
+        let repeated = column(&snmp, "Tcp:", "RetransSegs").context("read snmp")?;
+        let sent = sum("OutSegs", "OutDatagrams", "Udp6OutDatagrams").context("read snmp")?;
         Ok(Self {
-            sent: sum("OutSegs", "OutDatagrams", "Udp6OutDatagrams").context("read snmp")?,
+            sent: sent + repeated,
             received: sum("InSegs", "InDatagrams", "Udp6InDatagrams").context("read snmp")?,
         })
     }
