@@ -32,6 +32,8 @@ stages! {
     /// The pipeline with everything that is rare: fragments, TCP options, translated sequence
     /// numbers, packets whose direction the addresses did not tell.
     Rare = "slb_rare";
+    /// The same over IPv6.
+    RareIpv6 = "slb_rare_ipv6";
     /// The slow path: a connection's first packet.
     Open = "slb_open";
     /// Answers made from the packet itself: RST, ICMP errors.
@@ -62,48 +64,12 @@ pub struct Handover {
     pub mtu: u32,
     /// For [`Stage::Cookie`]: one of [`cookie_task`].
     pub cookie_task: u32,
-    /// With [`cookie_task::ANSWER`].
-    pub answer: AnswerTask,
-    /// With [`cookie_task::REPEAT`].
-    pub repeat: RepeatTask,
-    /// With [`cookie_task::SPLICE`].
-    pub splice: LineTask,
-    /// With [`cookie_task::ACKNOWLEDGE`].
-    pub acknowledge: LineTask,
-    /// For stages that need more.
-    pub spare: [u32; 6],
-}
-
-/// What is to be known for a SYN's answer.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(C)]
-pub struct AnswerTask {
-    /// The MSS to announce, host byte order.
-    pub mss: u32,
-}
-
-/// What is to be known of a SYN that is made once more.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(C)]
-pub struct RepeatTask {
-    /// The cookie that its client has answered.
-    pub cookie: Cookie,
-    /// Its sequence number, host byte order.
-    pub sequence: u32,
-}
-
-/// What is to be known of a backend's SYN-ACK.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(C)]
-pub struct LineTask {
-    /// Number of its connection's line.
+    /// With [`cookie_task::ANSWER`]: the MSS to announce, host byte order.
+    pub announced_mss: u32,
+    /// With [`cookie_task::REPEAT`], `SPLICE`, `ACKNOWLEDGE`: number of the connection's line.
     pub line: u32,
+    /// For stages that need more.
+    pub spare: [u32; 9],
 }
 
 /// Where a packet's connection is looked for.

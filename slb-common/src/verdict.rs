@@ -198,6 +198,8 @@ verdicts! {
     ToIpv6 = Ipv6;
     /// Needs something that the hot path leaves out.
     ToRare = Rare;
+    /// The same over IPv6.
+    ToRareIpv6 = RareIpv6;
     /// The first packet of a connection.
     ToOpen = Open;
     /// ICMP: it may be an error that concerns a connection.

@@ -15,11 +15,11 @@ use crate::{maps::HANDOVER, pipeline::Look};
 /// Notes fields for who goes on, and ends with a verdict. They are written one by one: a struct
 /// would be put together on the stack.
 macro_rules! note {
-    ($verdict:expr, $($($field:ident).+ = $value:expr),+ $(,)?) => {
+    ($verdict:expr, $($field:ident = $value:expr),+) => {
         match HANDOVER.get_ptr_mut(0) {
             Some(handover) => {
                 // SAFETY: the map gave the pointer to this processor's own copy.
-                unsafe { $((&raw mut (*handover).$($field).+).write_volatile($value);)+ }
+                unsafe { $((&raw mut (*handover).$field).write_volatile($value);)+ }
                 $verdict
             }
             None => Verdict::DropInternal,
@@ -91,30 +91,25 @@ pub fn remember() -> Verdict {
 /// Has it answer a SYN by a cookie.
 #[inline(always)]
 pub fn answer(mss: u16) -> Verdict {
-    note!(Verdict::ToCookie, cookie_task = ANSWER, answer.mss = mss.into())
+    note!(Verdict::ToCookie, cookie_task = ANSWER, announced_mss = mss.into())
 }
 
-/// Has it make the SYN once more that a cookie was given for.
+/// Has it make the SYN once more that a line's client was given a cookie for.
 #[inline(always)]
-pub fn repeat(cookie: Cookie, sequence: u32) -> Verdict {
-    note!(
-        Verdict::ToCookie,
-        cookie_task = REPEAT,
-        repeat.cookie = cookie,
-        repeat.sequence = sequence,
-    )
+pub fn repeat(line: u32) -> Verdict {
+    note!(Verdict::ToCookie, cookie_task = REPEAT, line = line)
 }
 
 /// Has it pass a backend's SYN-ACK on to the client that waits for it.
 #[inline(always)]
 pub fn splice(line: u32) -> Verdict {
-    note!(Verdict::ToCookie, cookie_task = SPLICE, splice.line = line)
+    note!(Verdict::ToCookie, cookie_task = SPLICE, line = line)
 }
 
 /// Has it answer a backend's SYN-ACK.
 #[inline(always)]
 pub fn acknowledge(line: u32) -> Verdict {
-    note!(Verdict::ToCookie, cookie_task = ACKNOWLEDGE, acknowledge.line = line)
+    note!(Verdict::ToCookie, cookie_task = ACKNOWLEDGE, line = line)
 }
 
 /// Notes the verdict that is to be answered.
@@ -147,12 +142,4 @@ pub fn refused() -> Verdict {
 pub fn read() -> Option<Handover> {
     // SAFETY: the map gave the pointer to this processor's own copy.
     HANDOVER.get_ptr(0).map(|handover| unsafe { handover.read_volatile() })
-}
-
-/// What was handed over, in place.
-#[inline(always)]
-pub fn told() -> Option<&'static Handover> {
-    // SAFETY: the map gave the pointer to this processor's own copy, which lives as long as the
-    // program.
-    HANDOVER.get_ptr(0).map(|handover| unsafe { &*handover })
 }

@@ -21,7 +21,7 @@ use slb_ebpf::{
 /// Every packet that an interface receives.
 #[xdp]
 pub fn slb(context: XdpContext) -> u32 {
-    end(&context, pipeline::enter(&context))
+    end(&context, pipeline::enter::<false>(&context, Look::First))
 }
 
 /// [`slb_common::stage::Stage::Ipv6`].
@@ -33,7 +33,13 @@ pub fn slb_ipv6(context: XdpContext) -> u32 {
 /// [`slb_common::stage::Stage::Rare`].
 #[xdp]
 pub fn slb_rare(context: XdpContext) -> u32 {
-    end(&context, pipeline::again(&context, handover::look()))
+    end(&context, pipeline::enter::<true>(&context, handover::look()))
+}
+
+/// [`slb_common::stage::Stage::RareIpv6`].
+#[xdp]
+pub fn slb_rare_ipv6(context: XdpContext) -> u32 {
+    end(&context, pipeline::run::<3, true>(&context, handover::look()))
 }
 
 /// [`slb_common::stage::Stage::Open`].

@@ -37,35 +37,15 @@ pub enum Look {
 }
 
 /// Follows a packet to its end: the interface to send it from, or why it is not sent. Returns from
-/// calls are dear, so IPv4 takes place here and IPv6 in a program of its own.
+/// calls are dear and each takes of 512 bytes of stack, so IPv4 takes place here and IPv6 in a program
+/// of its own.
 #[inline(always)]
-pub fn enter(context: &XdpContext) -> Step<u32> {
+pub fn enter<const RARE: bool>(context: &XdpContext, look: Look) -> Step<u32> {
     match link::link(Frame::of(context))?.ethertype {
-        link::IPV4 => run::<1, false>(context, Look::First),
-        link::IPV6 => Err(Verdict::ToIpv6),
+        link::IPV4 => run::<1, RARE>(context, look),
+        link::IPV6 => Err(if RARE { Verdict::ToRareIpv6 } else { Verdict::ToIpv6 }),
         _ => Err(Verdict::PassNotIp),
     }
-}
-
-/// The same for what is rare, each family on a stack frame of its own: BPF has 512 bytes for a chain
-/// of calls.
-#[inline(always)]
-pub fn again(context: &XdpContext, look: Look) -> Step<u32> {
-    match link::link(Frame::of(context))?.ethertype {
-        link::IPV4 => again_v4(context, look),
-        link::IPV6 => again_v6(context, look),
-        _ => Err(Verdict::PassNotIp),
-    }
-}
-
-#[inline(never)]
-fn again_v4(context: &XdpContext, look: Look) -> Step<u32> {
-    run::<1, true>(context, look)
-}
-
-#[inline(never)]
-fn again_v6(context: &XdpContext, look: Look) -> Step<u32> {
-    run::<3, true>(context, look)
 }
 
 /// One family. What is `RARE` is left to a program of its own, which is this pipeline with it.

@@ -7,7 +7,6 @@ use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
     connection::{Sequences, mark},
-    cookie::Cookie,
 };
 
 use crate::{
@@ -35,9 +34,7 @@ pub fn handshake<const W: usize>(packet: &Packet<W>, side: Side, entry: &Entry<W
     match side {
         // It repeats its segment, or already sends data: the backend is asked once more.
         Side::Vip if waiting && flags & (tcp::SYN | tcp::RST) == 0 => {
-            let cookie = Cookie(entry.translation.delta());
-            let sequence = awaited::<W>(entry.number).wrapping_sub(1);
-            Err(handover::repeat(cookie, sequence))
+            Err(handover::repeat(entry.number))
         }
         Side::Backend if flags & tcp::SYN != 0 && waiting => Err(handover::splice(entry.number)),
         Side::Backend if flags & tcp::SYN != 0 => Err(handover::acknowledge(entry.number)),

@@ -164,11 +164,10 @@ pub fn locate<const W: usize, S: Store<W>>(store: S, key: &Key<'_, W>, side: Sid
             }
             turn += 1;
         }
-        number += 1;
-        if number == BUCKETS_ALWAYS {
-            let primary = store.bucket(hash.bucket(0, store.mask()))?;
-            buckets += Guard::<W>::of_bucket(primary).read().reach();
+        if number == 0 {
+            buckets += Guard::<W>::of_bucket(bucket).read().reach();
         }
+        number += 1;
     }
     None
 }

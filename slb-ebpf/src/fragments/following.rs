@@ -59,10 +59,11 @@ pub fn remember<const W: usize>(frame: Frame, packet: &Packet<W>, slot: u32) -> 
 /// What the first fragment told of a later one: [`super::recall`].
 #[inline(always)]
 pub fn recall<const W: usize>(frame: Frame, at: usize, fragment: Fragment) -> Step<Followed> {
+    let now = maps::now_ns();
     let (offset, datagram) =
         datagram::<W>(frame, at, fragment).map_err(|Short| Verdict::DropTruncated)?;
     let hash = datagram.hash(Store::<W>::seed(Maps));
-    let followed = super::recall(bucket::<W>, hash, &datagram, maps::now_ns())
+    let followed = super::recall(bucket::<W>, hash, &datagram, now)
         .ok_or(Verdict::DropFragmentWithoutFirst)?;
     // It would begin inside of a header that has been judged already.
     if followed.protocol() == TCP && usize::from(offset) * 8 < size_of::<Tcp>() {
@@ -79,9 +80,10 @@ pub fn store<const W: usize>(
     fragment: Fragment,
     followed: Followed,
 ) -> bool {
+    let now = maps::now_ns();
     let Ok((_, datagram)) = datagram::<W>(frame, at, fragment) else { return false };
     let hash = datagram.hash(Store::<W>::seed(Maps));
-    super::remember(bucket::<W>, hash, &datagram, followed, maps::now_ns())
+    super::remember(bucket::<W>, hash, &datagram, followed, now)
 }
 
 /// The offset of a fragment in units of 8 bytes, and whose it is.

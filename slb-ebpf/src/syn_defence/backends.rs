@@ -27,12 +27,10 @@ impl<const W: usize> Came<'_, W> {
     /// backend's window by it, as an ACK.
     #[inline(always)]
     pub(super) fn splice(&self, number: u32) -> Result<Verdict, Short> {
-        let Some(line) = Line::<W>::of_slot(Maps, number) else { return Ok(Verdict::DropInternal) };
-        let before = line.translation();
-        if before.marks() & mark::WAITING == 0 {
-            // Another processor was quicker with the same, or it is somebody else's by now.
-            return Ok(Verdict::DropContended);
-        }
+        let (line, before) = match Self::waiting(number) {
+            Ok(found) => found,
+            Err(verdict) => return Ok(verdict),
+        };
         if u32::from_be(self.segment.acknowledgement) != splice::awaited::<W>(number) {
             // It still knows a connection of these ports that was half open: told to forget it, it
             // takes the next SYN.

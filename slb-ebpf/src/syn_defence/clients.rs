@@ -17,6 +17,7 @@ use crate::{
     maps::{self, CHALLENGED},
     packet::Short,
     pipeline::Look,
+    splice,
     tcp_options::Offered,
 };
 
@@ -98,10 +99,14 @@ impl<const W: usize> Came<'_, W> {
         keys::proves(self.packet, sequence, cookie).then_some(sequence)
     }
 
-    /// A segment of a client that waits: its backend has not answered the SYN of number `sequence`.
+    /// A segment of a client that waits: the backend of its line has not answered the SYN.
     #[inline(always)]
-    pub(super) fn repeat(&self, cookie: Cookie, sequence: u32) -> Result<Verdict, Short> {
-        self.make_syn(sequence, cookie)?;
+    pub(super) fn repeat(&self, line: u32) -> Result<Verdict, Short> {
+        let before = match Self::waiting(line) {
+            Ok((_, before)) => before,
+            Err(verdict) => return Ok(verdict),
+        };
+        self.make_syn(splice::awaited::<W>(line).wrapping_sub(1), Cookie(before.delta()))?;
         Ok(handover::rare(Look::First))
     }
 

@@ -4,13 +4,16 @@
 use aya_ebpf::programs::XdpContext;
 use slb_common::{
     Verdict,
+    connection::{Translation, mark},
     stage::cookie_task::{ACKNOWLEDGE, ANSWER, CHALLENGE, PROVE, REMEMBER, REPEAT, SPLICE},
 };
 
 use super::segments::BARE;
 use crate::{
+    connections::line::Line,
     handover,
     headers::Tcp,
+    maps::Maps,
     packet::{Frame, Short, Step},
     parse::{
         self, Addresses, Packet,
@@ -52,15 +55,15 @@ fn of_family<const W: usize>(context: &XdpContext) -> Step<Verdict> {
         return Err(Verdict::DropTruncated);
     };
     let came = Came { context, packet: &packet, addresses, segment };
-    let told = handover::told().ok_or(Verdict::DropInternal)?;
+    let told = handover::read().ok_or(Verdict::DropInternal)?;
     let done = match told.cookie_task {
-        ANSWER => came.answer(told.answer.mss as u16),
+        ANSWER => came.answer(told.announced_mss as u16),
         CHALLENGE => came.challenge(),
         PROVE => came.prove(),
         REMEMBER => came.remember(),
-        REPEAT => came.repeat(told.repeat.cookie, told.repeat.sequence),
-        SPLICE => came.splice(told.splice.line),
-        ACKNOWLEDGE => came.acknowledge(told.acknowledge.line),
+        REPEAT => came.repeat(told.line),
+        SPLICE => came.splice(told.line),
+        ACKNOWLEDGE => came.acknowledge(told.line),
         _ => Ok(Verdict::DropInternal),
     };
     done.map_err(|Short| Verdict::DropTruncated)
@@ -75,6 +78,18 @@ pub(super) struct Came<'a, const W: usize> {
 }
 
 impl<const W: usize> Came<'_, W> {
+    /// A line whose client waits for its backend's answer.
+    #[inline(always)]
+    pub(super) fn waiting(number: u32) -> Step<(Line<W>, Translation)> {
+        let line = Line::<W>::of_slot(Maps, number).ok_or(Verdict::DropInternal)?;
+        let translation = line.translation();
+        if translation.marks() & mark::WAITING == 0 {
+            // Another processor was quicker with the same, or it is somebody else's by now.
+            return Err(Verdict::DropContended);
+        }
+        Ok((line, translation))
+    }
+
     /// A segment in the other direction, without numbers.
     #[inline(always)]
     pub(super) const fn back(&self, flags: u8) -> Tcp {
