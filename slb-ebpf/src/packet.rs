@@ -61,7 +61,7 @@ impl Frame {
         if offset >= MAX_OFFSET {
             return Err(Short);
         }
-        let place = self.start + bounded(offset);
+        let place = self.start + at_most::<{ MAX_OFFSET as u64 - 1 }>(offset);
         if place + size_of::<T>() > self.end {
             return Err(Short);
         }
@@ -77,41 +77,29 @@ impl Frame {
     }
 }
 
-/// The same offset, below [`MAX_OFFSET`], in the very register that is added to the start of the
-/// frame. The comparison before may have been made with a copy of it, and the verifier of Linux 6.1
-/// does not connect a register with its copy on the stack.
+/// The same number, which must not be above `MOST` (a power of two − 1), in the very register that is
+/// used. A comparison before may have been made with a copy of it, and the verifier of Linux 6.1 does
+/// not connect a register with its copy on the stack.
 #[inline(always)]
-fn bounded(offset: usize) -> usize {
+fn at_most<const MOST: u64>(number: usize) -> usize {
+    const { assert!((MOST + 1).is_power_of_two()) };
+    let mut number = number as u64;
     #[cfg(target_arch = "bpf")]
-    {
-        let mut offset = offset as u64;
-        // SAFETY: it changes nothing that is below MAX_OFFSET.
-        unsafe {
-            core::arch::asm!("{0} &= 2047", inout(reg) offset, options(pure, nomem, preserves_flags));
-        }
-        offset as usize
+    // SAFETY: it changes nothing that is at most MOST.
+    unsafe {
+        core::arch::asm!("{0} &= {1}", inout(reg) number, const MOST, options(pure, nomem, preserves_flags));
     }
     #[cfg(not(target_arch = "bpf"))]
-    offset
+    {
+        number &= MOST;
+    }
+    number as usize
 }
 
-const _: () = assert!(MAX_OFFSET == 2048, "the mask of `bounded` belongs to it");
-
-/// The same length, from 1 to 256, in the very register that a helper gets; for the reason that
-/// [`bounded`] has.
+/// The same length, from 1 to 256, as a helper gets it.
 #[inline(always)]
 pub fn from_1_to_256(length: usize) -> u32 {
-    let mut less = length as u64 - 1;
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: it changes nothing that is below 256.
-    unsafe {
-        core::arch::asm!("{0} &= 255", inout(reg) less, options(pure, nomem, preserves_flags));
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        less &= 255;
-    }
-    less as u32 + 1
+    at_most::<255>(length - 1) as u32 + 1
 }
 
 /// The same value, of which the compiler knows nothing.

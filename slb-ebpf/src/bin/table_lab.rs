@@ -186,12 +186,4 @@ pub fn table_batch(context: XdpContext) -> u32 {
     batch::run(&context)
 }
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    // The verifier proves that nothing reaches this.
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+slb_ebpf::object!();

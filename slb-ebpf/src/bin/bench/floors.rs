@@ -9,13 +9,13 @@ use slb_ebpf::{
     headers::{Ethernet, Ipv4, Ipv6, Udp},
     maps::now_ns,
     packet::{Frame, unknown},
-    parse::link::{IPV4, IPV6},
+    parse::{
+        TCP, UDP,
+        link::{IPV4, IPV6},
+    },
 };
 
 use crate::maps::{HASH, LRU, MEMORY, PROGRESS, TEMPLATE};
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// A flow as the kernel's tables know it: the source's address (of IPv6 the last word), the
 /// destination's, and both ports.

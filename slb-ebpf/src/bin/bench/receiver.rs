@@ -8,7 +8,7 @@ use aya_ebpf::{
 use slb_ebpf::{
     headers::{Ethernet, Ipv4},
     packet::{Frame, Header},
-    parse::link::IPV4,
+    parse::{IPV4_IN_IP, UDP, link::IPV4},
 };
 
 use crate::maps::{LATENCIES, RECEIVER};
@@ -52,12 +52,10 @@ pub(crate) fn receive(context: &XdpContext) -> u32 {
 /// kernel.
 #[inline(always)]
 pub(crate) fn arrive(context: &XdpContext) -> u32 {
-    const UDP: u8 = 17;
-    const IPIP: u8 = 4;
     let frame = Frame::of(context);
     let Ok(ethernet) = frame.read::<Ethernet>(0) else { return XDP_PASS };
     let Ok(header) = frame.read::<Ipv4>(size_of::<Ethernet>()) else { return XDP_PASS };
-    if ethernet.ethertype != IPV4 || !matches!(header.protocol, UDP | IPIP) {
+    if ethernet.ethertype != IPV4 || !matches!(header.protocol, UDP | IPV4_IN_IP) {
         return XDP_PASS;
     }
     receive(context)

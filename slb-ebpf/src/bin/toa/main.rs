@@ -161,12 +161,4 @@ pub fn toa_peer_v6(context: SockAddrContext) -> i32 {
     GO_ON as i32
 }
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    // The verifier proves that nothing reaches this.
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+slb_ebpf::object!();
