@@ -2,7 +2,10 @@
 //! program on frames as a driver would, 64 at a time, which makes each a SYN of another client and
 //! sends it. What comes back is counted where it would leave for those clients.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use aya::{
@@ -50,7 +53,7 @@ impl Flooder {
     pub fn start(lab: &Lab) -> Result<Self> {
         let outside = lab.outside.clone().context("the lab has no third arm")?;
         let mut ebpf = Ebpf::load(objects::bench())?;
-        for name in ["spoofed_v4", "spoofed_v6", "absorb"] {
+        for name in ["spoofed_v4", "spoofed_v6", "absorb", "bare_drop"] {
             program(&mut ebpf, name)?.load().with_context(|| name.to_owned())?;
         }
         let absorb = program(&mut ebpf, "absorb")?;
@@ -90,16 +93,33 @@ impl Flooder {
         let made = self.spoofed.get(0).made;
         self.spoofed.set(0, &Spoofed { words, made });
 
-        let name = if to.is_ipv4() { "spoofed_v4" } else { "spoofed_v6" };
+        self.run(if to.is_ipv4() { "spoofed_v4" } else { "spoofed_v6" }, &frame, syns)
+    }
+
+    /// Makes as many frames as the kernel can in this time, and throws each away at once.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn waste(&mut self, to: SocketAddr, time: Duration) -> Result<()> {
+        const AT_ONCE: u32 = 1_000_000;
+        let (frame, begun) = (self.frame(to), Instant::now());
+        while begun.elapsed() < time {
+            self.run("bare_drop", &frame, AT_ONCE)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a program on so many frames, as if each had come in on the wire.
+    fn run(&mut self, name: &str, frame: &[u8], times: u32) -> Result<()> {
         let program = program(&mut self.ebpf, name)?;
         self.outside.namespace.run(|| -> Result<()> {
             // struct xdp_md: data, data_end, data_meta, ingress and queue, egress.
             let context = [0, frame.len() as u32, 0, if_nametoindex(HERE)?, 0, 0];
             let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
             program.test_run(TestRunOptions {
-                data_in: Some(&frame),
+                data_in: Some(frame),
                 ctx_in: Some(&context),
-                repeat: syns,
+                repeat: times,
                 attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
                 ..TestRunOptions::default()
             })?;
