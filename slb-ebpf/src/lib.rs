@@ -65,20 +65,3 @@ pub mod template_batch;
 pub mod ties;
 #[cfg(target_arch = "bpf")]
 pub mod verified;
-
-/// What every object ends with: its licence, without which the kernel refuses most helpers, and what
-/// a panic would come to.
-#[macro_export]
-macro_rules! object {
-    () => {
-        #[panic_handler]
-        fn panic(_: &core::panic::PanicInfo) -> ! {
-            // The verifier proves that nothing reaches this.
-            loop {}
-        }
-
-        #[unsafe(link_section = "license")]
-        #[unsafe(no_mangle)]
-        static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-    };
-}

@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+mod object;
+
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
     helpers::generated::bpf_redirect,
@@ -145,5 +147,3 @@ pub fn table_batch(context: XdpContext) -> u32 {
 pub fn template_batch(context: XdpContext) -> u32 {
     template_batch::run(&context)
 }
-
-slb_ebpf::object!();

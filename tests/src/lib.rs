@@ -1,5 +1,6 @@
 //! What the program tests, the lab tests and the demo share.
 
+pub mod bench_object;
 pub mod icmp;
 pub mod lab;
 pub mod packets;

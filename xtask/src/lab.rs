@@ -37,7 +37,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         machine: if arguments.counting { Machine::Counting } else { Machine::Fast },
         ..Guest::of_labs()
     };
-    let transcript = guest.run()?;
-    let code = transcript.tasks.first().and_then(|ran| ran.exit_code);
-    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into())
+    Ok(guest.run()?.exit_code(COMMAND))
 }

@@ -3,6 +3,9 @@
 #![no_std]
 #![no_main]
 
+#[path = "../object.rs"]
+mod object;
+
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
     btf_maps::Array,
@@ -185,5 +188,3 @@ pub fn nothing(_: XdpContext) -> u32 {
 pub fn table_batch(context: XdpContext) -> u32 {
     batch::run(&context)
 }
-
-slb_ebpf::object!();

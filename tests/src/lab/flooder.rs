@@ -10,23 +10,18 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use aya::{
     Ebpf,
-    maps::Map,
-    programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp, xdp::XdpMode},
+    programs::{TestRun, TestRunOptions, xdp::XdpMode},
 };
 use nix::net::if_::if_nametoindex;
-use serde_json::Value;
 use slb_common::bench::{Answered, SPOOFED_PAD, SPOOFED_WORDS, Spoofed};
-use slb_userspace::{
-    bpf::mapping::{Access, Mapping},
-    objects,
-};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use slb_userspace::{bpf::mapping::Mapping, objects};
 
 use super::{Host, Lab, Namespace};
-use crate::packets::{Mac, Packet, Transport, flags};
+use crate::{
+    bench_object::{live, mapping, program, received},
+    packets::{Mac, Packet, Transport, flags},
+};
 
-/// Frames that the kernel runs the program on at once.
-const BATCH: u32 = 64;
 /// Both ends of the wire, in the namespaces of the host outside and of the balancer.
 const HERE: &str = "eth0";
 const THERE: &str = "eth2";
@@ -54,15 +49,15 @@ impl Flooder {
         let outside = lab.outside.clone().context("the lab has no third arm")?;
         let mut ebpf = Ebpf::load(objects::bench())?;
         for name in ["spoofed_v4", "spoofed_v6", "absorb", "bare_drop"] {
-            program(&mut ebpf, name)?.load().with_context(|| name.to_owned())?;
+            program(&mut ebpf, name)?;
         }
         let absorb = program(&mut ebpf, "absorb")?;
         outside.namespace.run(|| absorb.attach(HERE, XdpMode::Driver))??;
         Ok(Self {
-            macs: (mac(&outside.namespace, HERE)?, mac(&lab.balancer, THERE)?),
+            macs: (outside.namespace.mac(HERE)?, lab.balancer.mac(THERE)?),
             balancer: lab.balancer.clone(),
-            spoofed: mapping(&ebpf, "SPOOFED")?,
-            answered: mapping(&ebpf, "ANSWERED")?,
+            spoofed: mapping(&ebpf, "SPOOFED", 1)?,
+            answered: mapping(&ebpf, "ANSWERED", 1)?,
             outside,
             ebpf,
         })
@@ -113,14 +108,12 @@ impl Flooder {
     fn run(&mut self, name: &str, frame: &[u8], times: u32) -> Result<()> {
         let program = program(&mut self.ebpf, name)?;
         self.outside.namespace.run(|| -> Result<()> {
-            // struct xdp_md: data, data_end, data_meta, ingress and queue, egress.
-            let context = [0, frame.len() as u32, 0, if_nametoindex(HERE)?, 0, 0];
-            let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let context = received(frame.len(), if_nametoindex(HERE)?);
             program.test_run(TestRunOptions {
                 data_in: Some(frame),
                 ctx_in: Some(&context),
                 repeat: times,
-                attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+                attrs: live(),
                 ..TestRunOptions::default()
             })?;
             Ok(())
@@ -159,22 +152,6 @@ impl Flooder {
     }
 }
 
-fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp> {
-    let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
-    Ok(program.try_into()?)
-}
-
-fn mapping<T>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>>
-where
-    T: FromBytes + IntoBytes + Immutable,
-{
-    use std::os::fd::AsFd as _;
-    match ebpf.map(name) {
-        Some(Map::Array(map)) => Ok(Mapping::new(map.fd().as_fd(), 1, Access::Write)?),
-        _ => anyhow::bail!("{name} is no array of the object"),
-    }
-}
-
 /// The sum over the queues of an interface of the statistic whose name ends so.
 fn statistic(namespace: &Namespace, interface: &str, name: &str) -> Result<u64> {
     let shown = namespace.output("ethtool", &["-S", interface])?;
@@ -185,13 +162,4 @@ fn statistic(namespace: &Namespace, interface: &str, name: &str) -> Result<u64> 
     let queues: Vec<u64> = shown.lines().filter_map(of_queue).collect();
     ensure!(!queues.is_empty(), "{interface} has no statistic {name}:\n{shown}");
     Ok(queues.iter().sum())
-}
-
-fn mac(namespace: &Namespace, interface: &str) -> Result<Mac> {
-    let shown: Value =
-        serde_json::from_str(&namespace.output("ip", &["-json", "link", "show", interface])?)?;
-    let text = shown[0]["address"].as_str().context("an interface without an address")?;
-    let bytes: Vec<u8> =
-        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
-    Mac::try_from(bytes).ok().with_context(|| format!("{text} is no MAC address"))
 }

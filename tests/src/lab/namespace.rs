@@ -16,6 +16,9 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use nix::sched::{CloneFlags, setns};
+use serde_json::Value;
+
+use crate::packets::Mac;
 
 /// Where iproute2 keeps a file per named namespace.
 pub const DIRECTORY: &str = "/run/netns";
@@ -133,6 +136,22 @@ impl Namespace {
             String::from_utf8_lossy(&output.stderr).trim()
         );
         Ok(())
+    }
+
+    /// The address of an Ethernet interface, as `ip` writes it.
+    pub fn link_address(&self, interface: &str) -> Result<String> {
+        let shown = self.output("ip", &["-json", "link", "show", "dev", interface])?;
+        let shown: Value = serde_json::from_str(&shown)?;
+        let address = shown[0]["address"].as_str();
+        Ok(address.context("an interface without an address")?.to_owned())
+    }
+
+    /// The same in bytes.
+    pub fn mac(&self, interface: &str) -> Result<Mac> {
+        let text = self.link_address(interface)?;
+        let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
+        let bytes: Vec<u8> = bytes.collect::<Result<_, _>>()?;
+        Mac::try_from(bytes).ok().with_context(|| format!("{text} is no MAC address"))
     }
 
     /// Writes kernel settings of this namespace: paths below /proc/sys, with slashes.

@@ -66,9 +66,8 @@ pub(super) fn run(arguments: &[String]) -> Result<ExitCode> {
         quiet: Some(RESULTS),
     };
     let transcript = guest.run()?;
-    let ran = |name| transcript.tasks.iter().find(|ran| ran.name == name);
-    let code = ran(BENCH).and_then(|ran| ran.exit_code);
-    if let (Some(0 | 1), Some(results)) = (code, ran(RESULTS))
+    let code = transcript.task(BENCH).and_then(|ran| ran.exit_code);
+    if let (Some(0 | 1), Some(results)) = (code, transcript.task(RESULTS))
         && results.exit_code == Some(0)
     {
         if let Some(directory) = stored.parent() {
@@ -78,7 +77,7 @@ pub(super) fn run(arguments: &[String]) -> Result<ExitCode> {
             .with_context(|| format!("{}", stored.display()))?;
         println!("stored: {}", stored.display());
     }
-    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into())
+    Ok(transcript.exit_code(BENCH))
 }
 
 fn stored() -> PathBuf {

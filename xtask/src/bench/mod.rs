@@ -5,6 +5,7 @@ mod counted;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::build::{self, Profile};
 use crate::run;
@@ -24,7 +25,7 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Bench {
     /// The connection table alone: lookups, opens, two processors
     Table,
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(Bench::Peers) => Some("the benchmarks"),
         Some(Bench::L7) => Some("the layer 7 sidecar"),
     };
-    let name = arguments.bench.map_or("plot", Bench::name);
+    let name = arguments.bench.map_or_else(|| "plot".to_owned(), Bench::name);
     if let Some(with) = missing {
         return Ok(run::not_yet(&format!(
             "`bench {name}` is not there yet: it comes with {with}. There are `bench table`, \
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         _ => build::binaries(&["slb-tests"], &["slb-bench"], Profile::Release)?,
     }
     let mut bench = Command::new(Profile::Release.directory().join("slb-bench"));
-    bench.current_dir(run::root()).arg(name).args(&arguments.rest);
+    bench.current_dir(run::root()).arg(&name).args(&arguments.rest);
     if arguments.plot && arguments.bench.is_some() {
         bench.arg("--plot");
     }
@@ -87,15 +88,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 impl Bench {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::Program => "program",
-            Self::Wire => "wire",
-            Self::Flood => "flood",
-            Self::Pktgen => "pktgen",
-            Self::Peers => "peers",
-            Self::L7 => "l7",
-        }
+    /// Its word on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }

@@ -1,6 +1,7 @@
 //! What the guest does after booting, and the marks by which its output is read.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Begins the lines that are for us. They may have something else before them: the kernel's
 /// messages go to the same serial line.
@@ -75,6 +76,18 @@ pub(super) fn line(program: &str, arguments: &[String]) -> String {
 }
 
 impl Transcript {
+    /// A task that began.
+    pub(crate) fn task(&self, name: &str) -> Option<&Ran> {
+        self.tasks.iter().find(|ran| ran.name == name)
+    }
+
+    /// How the command ends that has handed a task to the guest: as the task, or with 1 if that did
+    /// not end.
+    pub(crate) fn exit_code(&self, name: &str) -> ExitCode {
+        let code = self.task(name).and_then(|ran| ran.exit_code);
+        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into()
+    }
+
     /// The task that is running, as far as it has been read.
     pub(super) fn running(&self) -> Option<&str> {
         let last = self.tasks.last().filter(|ran| ran.exit_code.is_none());

@@ -7,6 +7,8 @@
 
 mod floors;
 mod maps;
+#[path = "../../object.rs"]
+mod object;
 mod places;
 mod receiver;
 mod spoof;
@@ -139,5 +141,3 @@ pub fn absorb(context: XdpContext) -> u32 {
 pub fn arrive(context: XdpContext) -> u32 {
     receiver::arrive(&context)
 }
-
-slb_ebpf::object!();

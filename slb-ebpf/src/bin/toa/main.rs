@@ -6,6 +6,8 @@
 #![feature(asm_experimental_arch)]
 
 mod maps;
+#[path = "../../object.rs"]
+mod object;
 // Not by the library: the linker keeps whatever lies beside what is used of it, and with the
 // library's maps the object would make those of the data plane.
 #[path = "../../toa/mod.rs"]
@@ -160,5 +162,3 @@ pub fn toa_peer_v6(context: SockAddrContext) -> i32 {
     }
     GO_ON as i32
 }
-
-slb_ebpf::object!();

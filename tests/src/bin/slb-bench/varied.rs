@@ -3,15 +3,12 @@
 use anyhow::{Context, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, ProgramArray},
+    maps::ProgramArray,
     programs::{ProgramFd, TestRun, TestRunAttrs, TestRunOptions, Xdp},
 };
 use slb_common::bench::{Flow, Progress, Receiver, Template};
-use slb_userspace::{
-    bpf::mapping::{Access, Mapping},
-    objects,
-};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use slb_tests::bench_object::{self, mapping};
+use slb_userspace::{bpf::mapping::Mapping, objects};
 
 use crate::{measure, stream::Stream};
 
@@ -78,12 +75,7 @@ impl Varied {
     /// # Errors
     /// No such program, or the verifier's words.
     pub(crate) fn program(&mut self, name: &str) -> Result<&mut Xdp> {
-        let program = self.ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
-        let program: &mut Xdp = program.try_into()?;
-        if program.fd().is_err() {
-            program.load().with_context(|| format!("program {name}"))?;
-        }
-        Ok(program)
+        bench_object::program(&mut self.ebpf, name)
     }
 
     /// Writes flows into the map.
@@ -171,18 +163,5 @@ impl Varied {
     pub(crate) fn latencies(&self) -> impl Iterator<Item = u64> {
         let kept = self.receiver().kept.min(u64::from(self.latencies.len()));
         (0..kept as u32).map(|index| self.latencies.get(index))
-    }
-}
-
-fn mapping<T>(ebpf: &Ebpf, name: &str, length: u32) -> Result<Mapping<T>>
-where
-    T: FromBytes + IntoBytes + Immutable,
-{
-    match ebpf.map(name) {
-        Some(Map::Array(map)) => {
-            use std::os::fd::AsFd as _;
-            Ok(Mapping::new(map.fd().as_fd(), length, Access::Write)?)
-        }
-        _ => anyhow::bail!("{name} is no array of the object"),
     }
 }

@@ -205,16 +205,8 @@ impl Backend {
     /// A client that has not yet sent anything.
     pub(super) fn client(&self, source: SocketAddr, port: u16) -> Result<Client> {
         let server = self.host().endpoint(source.ip(), port);
-        Client::new(&self.lab.balancer, "eth1", self.mac()?, source, server)
-    }
-
-    fn mac(&self) -> Result<[u8; 6]> {
-        let shown = self.host().namespace.output("ip", &["-o", "link", "show", "eth0"])?;
-        let mut words = shown.split_whitespace().skip_while(|word| *word != "link/ether");
-        let text = words.nth(1).with_context(|| shown.clone())?;
-        let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
-        let bytes = bytes.collect::<Result<Vec<_>, _>>()?;
-        bytes.try_into().map_err(|_| anyhow::anyhow!("{text}"))
+        let mac = self.host().namespace.mac("eth0")?;
+        Client::new(&self.lab.balancer, "eth1", mac, source, server)
     }
 
     /// Starts a program in the backend's network and cgroup.

@@ -91,7 +91,7 @@ impl Ground {
         let listen = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, HEALTH_PORT));
         let health = lab.backends.iter().map(|host| anyhow::Ok(host.namespace.run(listen)??));
         let health = health.collect::<Result<_>>()?;
-        let front_mac = mac(&lab.balancer)?;
+        let front_mac = lab.balancer.link_address(FRONT)?;
         let counter = Counter::Program(Box::new(counter));
         let ground =
             Self { lab, _health: health, generator, far, counter, front_mac, source_port: 5000 };
@@ -111,7 +111,7 @@ impl Ground {
     pub(super) fn count_by_interface(&mut self) -> Result<()> {
         // Nobody answers for backends any more.
         for host in &self.lab.backends {
-            let mac = mac(&host.namespace)?;
+            let mac = host.namespace.link_address(FRONT)?;
             let known = format!("neigh replace {} lladdr {mac} dev {BACK} nud permanent", host.v4);
             self.lab.balancer.ip_batch(&known)?;
         }
@@ -184,14 +184,6 @@ fn received(said: &str, interface: &str) -> Option<u64> {
         |line: &str| line.trim().strip_prefix(interface)?.strip_prefix(':').map(str::to_owned);
     let counters = said.lines().find_map(of_interface)?;
     counters.split_whitespace().nth(1)?.parse().ok()
-}
-
-/// The MAC address of a namespace's first interface.
-fn mac(namespace: &Namespace) -> Result<String> {
-    let printed = namespace.output("ip", &["link", "show", "dev", FRONT])?;
-    // link/ether 02:... brd ...
-    let mut words = printed.split_whitespace().skip_while(|word| *word != "link/ether");
-    words.nth(1).map(str::to_owned).context("the interface has no address")
 }
 
 #[cfg(test)]

@@ -4,15 +4,18 @@
 use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use aya::programs::{TestRunAttrs, xdp::XdpMode};
+use aya::programs::xdp::XdpMode;
 use slb_common::{
     Verdict,
     bench::{HEAD_V4, Receiver, STAMP_WORD},
     service::mode,
 };
-use slb_tests::program::{
-    balancer::{interface, ip},
-    listener::{Installed, Listener, Target},
+use slb_tests::{
+    bench_object::{live, received},
+    program::{
+        balancer::{interface, ip},
+        listener::{Installed, Listener, Target},
+    },
 };
 
 use super::busy;
@@ -22,8 +25,6 @@ use crate::{
     varied::{Sizes, Varied},
 };
 
-/// Frames that the kernel runs the program on at once.
-const BATCH: u32 = 64;
 /// By which packets come; its other end is the client's.
 const FRONT: [&str; 2] = ["front", "client"];
 /// Toward backends.
@@ -160,11 +161,8 @@ impl Wires {
         stream: &mut Stream,
         packets: u32,
     ) -> Result<f64> {
-        // struct xdp_md: data, data_end, data_meta, ingress and queue, egress.
-        let context = [0, stream.frame.len() as u32, 0, self.front, 0, 0];
-        let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
-        stage.varied.run_with(program, stream, packets, Some(&context), attrs)
+        let context = received(stream.frame.len(), self.front);
+        stage.varied.run_with(program, stream, packets, Some(&context), live())
     }
 }
 
