@@ -2,12 +2,12 @@
 
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_TX},
+    helpers::generated::bpf_ktime_get_coarse_ns,
     programs::XdpContext,
 };
 use slb_common::hash::mix;
 use slb_ebpf::{
     headers::{Ethernet, Ipv4, Ipv6, Udp},
-    maps::now_ns,
     packet::{Frame, unknown},
     parse::{
         TCP, UDP,
@@ -39,7 +39,8 @@ pub(crate) fn clock() -> u32 {
     let mut sum = 0;
     let mut look = 0;
     while look < 16 {
-        sum |= now_ns();
+        // SAFETY: the helper takes nothing and returns a number.
+        sum |= unsafe { bpf_ktime_get_coarse_ns() };
         look += 1;
     }
     if sum == 0 { XDP_ABORTED } else { XDP_TX }
